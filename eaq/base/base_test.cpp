@@ -1,0 +1,37 @@
+#include "eaq/base/base.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "eaq/base/json.h"
+
+namespace eaq {
+namespace {
+
+TEST(Units, PowerTimesTimeIsEnergy) { EXPECT_EQ(Watts(3) * Seconds(2), Joules(6)); }
+
+TEST(Sha256, OfAbcIsTheOneInTheStandard) {
+  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Printable, EscapesControlsAndInvalidBytes) { EXPECT_EQ(printable("a\x1b[\xff\xc3\xa9"), "a\\x1b[\\xff\xc3\xa9"); }
+
+TEST(Json, RefusesAKeyThatStandsTwice) { EXPECT_THROW(parse_json(R"({"a":1,"a":2})", "x.json"), Error); }
+TEST(Json, RefusesDeepNesting) { EXPECT_THROW(parse_json(std::string(100000, '['), "x.json"), Error); }
+TEST(Json, RefusesTrailingText) { EXPECT_THROW(parse_json("{} {}", "x.json"), Error); }
+TEST(Json, KeepsNestedValues) {
+  EXPECT_EQ(parse_json(R"({"b":[1,{"c":true}],"a":null})", "x").dump(), R"({"b":[1,{"c":true}],"a":null})");
+}
+
+TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
+  const auto folder = std::filesystem::temp_directory_path() / ("eaq-atomic-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  { AtomicFile(folder / "x").write("half"); }
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  write_text(folder / "x", "whole");
+  EXPECT_EQ(read_text(folder / "x"), "whole");
+  std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace eaq
