@@ -1,0 +1,178 @@
+// backend: what a model is made of (a few semantic ops), the Program that carries them, and the devices that run it.
+//
+// A Program is the one list of layers: the executor runs it, the profiler repeats a part of it, the planner swaps its formats.
+// The engine writes it from a model's Graph and a Recipe; a backend's fusions then rewrite its Steps, and bind() gives each Step
+// its `run`.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "eaq/base/base.h"
+#include "eaq/format/format.h"
+#include "eaq/kernel/kernel.h"
+#include "eaq/meter/meter.h"
+
+namespace eaq {
+
+/// Kinds of step, as profiles, the synthetic meter and results name them. A fused step has the kind of its product.
+enum class StepKind { linear, attention, norm, activation, residual, embedding, head, other };
+std::string_view name_of(StepKind kind);
+
+/// Index of a value: an activation matrix that steps read and write. -1 is none.
+using Value = int;
+inline constexpr Value no_value = -1;
+
+enum class RowsPer { token, sequence };
+struct ValueInfo {
+  std::int64_t width = 0;
+  RowsPer rows = RowsPer::token;
+  DType dtype = DType::f32;
+};
+
+/// A table of rows that embeddings gather from: a tied product, or a matrix of its own.
+struct Table {
+  std::shared_ptr<const Product> product;  ///< gather through Product::row(), or
+  std::shared_ptr<const Tensor> matrix;    ///< [rows, width] in f32, bf16 or f16
+};
+
+/// Per-channel parameters of a norm; shared so that fused steps can carry them along.
+struct NormParameters {
+  std::shared_ptr<const std::vector<float>> gamma, beta;
+  float epsilon = 1e-5f;
+};
+
+// ---- The ops. Plain fields are the op itself; those under "fused" are set only by a backend's fusions.
+
+struct EmbeddingOp {  ///< out[r] = tokens[id[r]] + positions[position[r]]
+  Table tokens, positions;
+  Value out = no_value;
+  std::optional<NormParameters> norm;  ///< fused: a layer norm of the sum
+};
+struct LinearOp {  ///< out = in w^T + bias
+  std::shared_ptr<const Product> product;
+  std::shared_ptr<const std::vector<float>> bias;  ///< may be null
+  Value in = no_value, out = no_value;
+  Activation activation = Activation::none;  ///< fused: applied before the residual
+  Value residual = no_value;                 ///< fused: added last
+};
+struct AttentionOp {  ///< softmax(q k^T scale) v over packed q, k, v: in is [rows, 3 * heads * head_dim]
+  int heads = 1, head_dim = 64, layer = 0;
+  bool causal = false;
+  float scale = 1;
+  Value in = no_value, out = no_value;
+};
+struct NormOp {
+  NormParameters norm;
+  Value in = no_value, out = no_value;
+  Value add = no_value, sum = no_value;  ///< fused: in + add is normed, and kept in `sum` where that is given
+};
+struct ActivationOp {
+  Activation activation = Activation::gelu;
+  Value in = no_value, out = no_value;
+};
+struct ResidualOp {
+  Value a = no_value, b = no_value, out = no_value;
+};
+struct SelectOp {  ///< out[s] = the first or the last row of sequence s in `in`
+  bool last = false;
+  Value in = no_value, out = no_value;
+};
+using Op = std::variant<EmbeddingOp, LinearOp, AttentionOp, NormOp, ActivationOp, ResidualOp, SelectOp>;
+
+// ---- Running
+
+/// What one run computes on. Sequences lie one after the other in rows; nothing is padded unless the caller put padding rows in.
+struct Batch {
+  std::span<const std::int32_t> ids;        ///< [rows]
+  std::span<const std::int32_t> positions;  ///< [rows]
+  std::span<const std::int32_t> row_begin;  ///< [sequences + 1]
+  std::span<const std::uint8_t> key_mask;   ///< [rows], 0 hides a row from attention; empty: all are seen
+  std::span<const std::int32_t> past;       ///< [sequences] rows of each sequence already in the KV cache; empty: no cache in use
+
+  std::int64_t rows() const { return static_cast<std::int64_t>(ids.size()); }
+  std::int64_t sequences() const { return static_cast<std::int64_t>(row_begin.size()) - 1; }
+};
+
+/// Keys and values of earlier tokens: [layer][sequence][position][heads * head_dim].
+struct KvCache {
+  DType dtype = DType::f32;
+  std::int64_t layers = 0, sequences = 0, capacity = 0, width = 0;
+  Buffer keys, values;
+
+  KvCache(DType dtype, std::int64_t layers, std::int64_t sequences, std::int64_t capacity, std::int64_t width);
+  std::byte* key_row(std::int64_t layer, std::int64_t sequence, std::int64_t position);
+  std::byte* value_row(std::int64_t layer, std::int64_t sequence, std::int64_t position);
+
+ private:
+  std::size_t offset(std::int64_t layer, std::int64_t sequence, std::int64_t position) const;
+};
+
+/// What a step's `run` sees.
+struct Frame {
+  ExecutionContext& context;
+  const Batch& batch;
+  std::span<const Matrix> values;  ///< by Value, sized for this batch
+  KvCache* cache = nullptr;
+};
+
+struct Step {
+  std::string site;  ///< the site whose weights it uses, or the module's name in the checkpoint ("transformer.h.0.ln_1")
+  StepKind kind = StepKind::other;
+  std::string format;  ///< the recipe's format for the site; activations' storage for steps without weights
+  Op op;
+  std::function<void(const Frame&)> run;  ///< set by Backend::bind
+};
+
+/// Operations and memory traffic of one run of a step: 2 per multiply-add; bytes of weights read once and of activations read and
+/// written.
+struct StepCost {
+  double flops = 0, bytes = 0;
+};
+StepCost cost_of(const Step& step, std::span<const ValueInfo> values, const Batch& batch);
+
+/// Values that a step reads and the one (or two) that it writes.
+std::vector<Value> reads_of(const Op& op);
+std::vector<Value> writes_of(const Op& op);
+
+struct Program {
+  std::vector<ValueInfo> values;
+  std::vector<Step> steps;
+  Value output = no_value;  ///< the logits, f32
+};
+
+/// A rewriting of a Program's steps. Each is named, so that it can be timed, checked and left out.
+struct Fusion {
+  std::string_view name;
+  void (*apply)(Program&);
+};
+
+struct ContextOptions {
+  int threads = 0;  ///< CPU: 0 is every core of this process
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view device() const = 0;         ///< what `--device` calls it
+  virtual std::string unavailable_reason() const = 0;  ///< empty where it can run
+  virtual std::unique_ptr<ExecutionContext> make_context(const ContextOptions&) const = 0;
+  /// What `format` can do here, and the packing of a weight.
+  virtual Support support(const Format&, const ExecutionContext&) const = 0;
+  virtual std::shared_ptr<const Product> make_product(const Format&, ExecutionContext&, const LinearWeight&) const = 0;
+  virtual std::span<const Fusion> fusions() const = 0;
+  virtual void bind(Program&, ExecutionContext&) const = 0;
+};
+
+std::span<const RegistryRow<Backend>> backends();
+
+/// Error{usage} for a name that is no device, Error{unavailable} with the reason for one that cannot run here.
+const Backend& backend_named(std::string_view device);
+
+}  // namespace eaq

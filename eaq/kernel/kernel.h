@@ -1,0 +1,165 @@
+// kernel: where steps run (contexts: threads, scratch memory, instruction set) and the primitives they run on. A primitive knows
+// shapes and element types, never a model, a site or a format.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eaq/tensor/tensor.h"
+
+namespace eaq {
+
+// ---- What the processor can do
+
+/// Instruction-set levels for which kernels exist, each containing the ones before it.
+enum class Isa { avx2, avx512, avx512_vnni_bf16, amx };
+std::string_view name_of(Isa isa);  ///< "avx2", ..., as EAQ_CPU_ISA takes them
+
+struct CpuInfo {
+  std::string model;  ///< "AMD EPYC 9B45", from CPUID
+  std::vector<std::string>
+      flags;              ///< those that matter here: avx2, fma, f16c, avx512f, avx512_vnni, avx512_bf16, avx_vnni, amx_int8, ...
+  int logical_cores = 1;  ///< those this process may use (affinity and cgroup quota)
+  Isa isa = Isa::avx2;    ///< highest level of the machine
+  bool has(std::string_view flag) const;
+};
+/// Error{unavailable} on a processor without AVX2 and FMA.
+const CpuInfo& cpu_info();
+
+/// The level in use: the machine's, lowered by EAQ_CPU_ISA (read once). Error{usage} for an unknown name, Error{unavailable} for
+/// a level that the machine lacks.
+Isa cpu_isa();
+
+// ---- Contexts
+
+/// Where steps run. Backends and products of one device cast it to that device's context.
+class ExecutionContext {
+ public:
+  virtual ~ExecutionContext() = default;
+  virtual std::string_view device() const = 0;  ///< "cpu"
+  virtual void synchronise() = 0;               ///< returns when all submitted work is done
+};
+
+/// A CPU and the threads that may be used on it.
+class CpuContext : public ExecutionContext {
+ public:
+  /// `threads` 0 means all cores of this process. Threads are created once and spin briefly between loops.
+  explicit CpuContext(int threads = 0);
+  ~CpuContext() override;
+  std::string_view device() const override { return "cpu"; }
+  void synchronise() override {}
+
+  int threads() const;
+  /// Runs `body(task, thread)` for every task in [0, tasks), on all threads, the caller's included; tasks are handed out in order
+  /// as threads become free. Costs microseconds. Not reentrant. An exception from a task is rethrown here after the others end.
+  void parallel(std::int64_t tasks, const std::function<void(std::int64_t task, int thread)>& body);
+  /// Scratch memory of one thread (64-byte aligned), kept between calls; grows when asked for more than before.
+  std::byte* scratch(int thread, std::size_t bytes);
+  /// Scratch shared by all threads within one primitive.
+  std::byte* shared_scratch(std::size_t bytes);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// ---- Matrices
+
+/// Rows of elements somewhere in the device's memory. `stride` is in elements.
+struct Matrix {
+  DType dtype = DType::f32;  ///< f32, bf16 or f16 for activations
+  std::byte* data = nullptr;
+  std::int64_t rows = 0, cols = 0, stride = 0;
+
+  std::byte* row(std::int64_t r) const { return data + r * stride * static_cast<std::int64_t>(size_of(dtype)); }
+  Matrix slice(std::int64_t first, std::int64_t count) const { return {dtype, row(first), count, cols, stride}; }
+};
+
+// ---- Primitives on a CPU (one source in Highway for every level). Arithmetic is f32 whatever the storage.
+
+enum class Activation { none, gelu, gelu_tanh, quick_gelu, relu, silu, tanh, sigmoid };
+
+/// y = activation(x). `gelu` is the erf form (BERT), `gelu_tanh` the tanh form (GPT-2's gelu_new), `quick_gelu` x sigmoid(1.702
+/// x). Relative error against double at most 2e-6. May run in place.
+void activation(CpuContext&, Activation, const Matrix& x, const Matrix& y);
+
+/// y = a + b, elementwise. May run in place.
+void add(CpuContext&, const Matrix& a, const Matrix& b, const Matrix& y);
+
+/// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta per row; gamma and beta hold x.cols floats. If `add` is given, x +
+/// add takes x's place, and is also stored to `sum` where that is given (a pre-norm residual stream). May run in place.
+struct LayerNorm {
+  const float* gamma = nullptr;
+  const float* beta = nullptr;
+  float epsilon = 1e-5f;
+};
+void layer_norm(CpuContext&, const LayerNorm&, const Matrix& x, const Matrix& y, const Matrix* add = nullptr,
+                const Matrix* sum = nullptr);
+
+/// Converts between f32, bf16 and f16, rounding to nearest even.
+void convert(CpuContext&, const Matrix& x, const Matrix& y);
+
+/// One sequence's part of an attention: `queries` rows against `keys` rows. Pointers are to head 0; head h lies head_dim * h
+/// elements on.
+struct AttentionSequence {
+  const std::byte* q = nullptr;  ///< [queries, heads * head_dim], rows q_stride apart
+  const std::byte* k = nullptr;  ///< [keys, heads * head_dim], rows k_stride apart
+  const std::byte* v = nullptr;
+  std::byte* out = nullptr;            ///< [queries, heads * head_dim], rows out_stride apart
+  const std::uint8_t* mask = nullptr;  ///< [keys], 0 hides a key; null: all are seen
+  std::int64_t queries = 0, keys = 0;
+  std::int64_t q_stride = 0, k_stride = 0, v_stride = 0, out_stride = 0;  ///< in elements
+};
+struct AttentionShape {
+  int heads = 1, head_dim = 64;
+  bool causal = false;                              ///< query i sees keys 0 .. keys - queries + i
+  float scale = 1;                                  ///< of q.k before the softmax
+  DType dtype = DType::f32, kv_dtype = DType::f32;  ///< of q and out; of k and v
+};
+/// softmax(q k^T * scale + mask) v for every sequence and head, blockwise: the score matrix is never whole in memory. Softmax in
+/// f32, shifted by the row's maximum. A query that sees no key at all gets the mean of v over the keys that causality allows
+/// (what a softmax over equal, very negative scores gives in the reference implementation).
+void attention(CpuContext&, const AttentionShape&, std::span<const AttentionSequence>);
+
+/// What an evaluation keeps of one row of logits (f32, `n` of them); computed in f32 with double sums.
+struct RowSummary {
+  double log_sum_exp = 0;
+  std::int32_t argmax = 0;  ///< the lowest index among equals; NaN never wins
+  float max = 0;
+  std::int64_t non_finite = 0;  ///< NaN or infinite logits
+};
+RowSummary summarise_row(const float* logits, std::int64_t n);
+/// KL(p || q) in nats of softmax(p_logits) against softmax(q_logits), given both log-sum-exps.
+double kl_divergence(const float* p_logits, const float* q_logits, std::int64_t n, double p_log_sum_exp, double q_log_sum_exp);
+
+/// Largest |x| among finite elements, and how many are not finite.
+struct RangeSummary {
+  float max_abs = 0;
+  std::int64_t non_finite = 0;
+};
+RangeSummary range_of(CpuContext&, const Matrix& x);
+
+// ---- Products on a CPU: y = activation(x w^T + bias) + residual
+
+/// What is done to a product's result before it is stored.
+struct Epilogue {
+  const float* bias = nullptr;  ///< [out_features] or null
+  Activation activation = Activation::none;
+  const Matrix* residual = nullptr;  ///< added last; same shape as y
+};
+
+/// What ran, as the primitives themselves report it.
+struct KernelReport {
+  std::vector<std::string> kernels;  ///< e.g. "onednn brg:avx512_core f32"; empty before the first run
+  std::string storage;               ///< of the weights: "fp32", "bf16", "int8", ...
+  std::string arithmetic;            ///< of the multiplications: "f32", "bf16", "s8", ...
+  bool emulated = false;
+};
+
+}  // namespace eaq
