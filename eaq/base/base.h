@@ -6,6 +6,7 @@
 #include "eaq/base/error.h"
 #include "eaq/base/file.h"
 #include "eaq/base/interrupt.h"
+#include "eaq/base/places.h"
 #include "eaq/base/progress.h"
 #include "eaq/base/registry.h"
 #include "eaq/base/units.h"

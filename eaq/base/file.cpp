@@ -145,22 +145,46 @@ void write_text(const std::filesystem::path& path, std::string_view text) {
   file.commit();
 }
 
-std::string sha256(std::span<const std::byte> bytes) {
-  std::array<unsigned char, 32> digest{};
-  unsigned length = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1)
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  if (context_ == nullptr || EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), EVP_sha256(), nullptr) != 1)
     throw Error(ErrorKind::bug, "SHA-256 failed");
-  return hex(digest.data(), digest.size());
+}
+
+Sha256::~Sha256() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
+
+void Sha256::update(std::span<const std::byte> bytes) {
+  if (EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), bytes.data(), bytes.size()) != 1)
+    throw Error(ErrorKind::bug, "SHA-256 failed");
+}
+
+std::string Sha256::hex() {
+  std::array<unsigned char, 32> digest{};
+  if (EVP_DigestFinal_ex(static_cast<EVP_MD_CTX*>(context_), digest.data(), nullptr) != 1)
+    throw Error(ErrorKind::bug, "SHA-256 failed");
+  return eaq::hex(digest.data(), digest.size());
+}
+
+std::string sha256(std::span<const std::byte> bytes) {
+  Sha256 sum;
+  sum.update(bytes);
+  return sum.hex();
 }
 
 std::string sha256(std::string_view text) { return sha256(std::as_bytes(std::span(text))); }
 
-std::string sha256_file(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  std::string digest = sha256(file.bytes());
-  file.release(file.bytes());  // hashing must not count as memory that the model needs
-  return digest;
+std::string sha256(const MappedFile& file) {
+  constexpr std::size_t step = std::size_t{4} << 20;
+  Sha256 sum;
+  for (auto rest = file.bytes(); !rest.empty();) {
+    const auto part = rest.first(std::min(step, rest.size()));
+    sum.update(part);
+    file.release(part);
+    rest = rest.subspan(part.size());
+  }
+  return sum.hex();
 }
+
+std::string sha256_file(const std::filesystem::path& path) { return sha256(MappedFile(path)); }
 
 std::string printable(std::string_view text) {
   std::string out;

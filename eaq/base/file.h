@@ -58,6 +58,23 @@ std::string read_text(const std::filesystem::path& path, std::uint64_t limit = s
 /// Writes `text` atomically.
 void write_text(const std::filesystem::path& path, std::string_view text);
 
+/// SHA-256 of what comes in pieces.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  void update(std::span<const std::byte> bytes);
+  std::string hex();  ///< lower case; ends the sum, to be called once
+
+ private:
+  void* context_;
+};
+
+/// Of a whole map, giving its pages back on the way: hashing must not count as memory that a model needs.
+std::string sha256(const MappedFile& file);
+
 /// Lower-case hexadecimal SHA-256.
 std::string sha256(std::span<const std::byte> bytes);
 std::string sha256(std::string_view text);
