@@ -1,0 +1,168 @@
+// engine: load a checkpoint, choose formats by a Recipe, pack the weights, compile Graph + Recipe to a Program, run it, generate
+// text.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eaq/backend/backend.h"
+#include "eaq/base/base.h"
+#include "eaq/container/container.h"
+#include "eaq/model/model.h"
+#include "eaq/text/text.h"
+
+namespace eaq {
+
+// ---- Models
+
+/// A checkpoint on disk that has been opened and understood, nothing packed yet.
+struct Model {
+  std::string name;  ///< the folder's name
+  std::filesystem::path path;
+  Graph graph;
+  std::shared_ptr<const Checkpoint> checkpoint;
+
+  std::string resolve(std::string_view tensor) const;  ///< the name in this checkpoint; Error{input} where it is missing
+  bool has(std::string_view tensor) const;
+  TensorView tensor(std::string_view name) const { return checkpoint->tensor(resolve(name)); }
+};
+/// `where` is a folder, or the name of an embedded model. Checks that every tensor which the graph needs is there with the right
+/// shape.
+Model open_model(const std::string& where);
+
+// ---- Recipes
+
+/// Which format each site runs in.
+struct Recipe {
+  std::string name;           ///< a format's short name, or the file's stem
+  std::string base = "fp32";  ///< format of everything that no entry covers; also decides how activations are stored
+  std::map<std::string, std::string> sites;  ///< site id -> format, only where it differs from base
+  std::string kv_cache;                      ///< fp32, bf16 or fp16; empty: as activations are stored
+
+  const std::string& format_of(std::string_view site) const;
+};
+/// A uniform recipe from `fp16`, `int8`, `int8+head`, ...: an 8-bit format covers the blocks' linear layers, with `+head`
+/// embedding and head too; the rest stays in `base`. Error{usage} for an unknown format.
+Recipe uniform_recipe(const Graph&, std::string_view format, std::string_view base = "fp32");
+/// Reads eaq.recipe/1. Error{input} for unknown sites (with the nearest name), formats, disagreeing fused neighbours.
+Recipe read_recipe(const Graph&, const std::filesystem::path&);
+std::string recipe_json(const Recipe&);  ///< as eaq.recipe/1
+
+/// Bytes of the whole model stored by this recipe (a tied head in a format of its own counts as a second copy).
+std::int64_t stored_bytes(const Graph&, const Recipe&);
+
+// ---- Packed weights
+
+/// A device ready to work.
+struct Device {
+  const Backend* backend = nullptr;
+  std::shared_ptr<ExecutionContext> context;
+};
+Device open_device(std::string_view name, const ContextOptions& = {});
+
+/// Weights of a model in a recipe's formats on a device. Shared by every Program compiled from it.
+class PackedModel {
+ public:
+  /// Error{unavailable} with the reason where a format of the recipe is refused on the device. Mapped pages are released behind
+  /// the packing.
+  PackedModel(const Model&, Recipe, const Device&);
+  ~PackedModel();
+
+  const Graph& graph() const;
+  const Recipe& recipe() const;
+  const Device& device() const;
+  std::size_t resident_bytes() const;
+  /// Storage, arithmetic, kernels and emulation of the products that ran so far.
+  KernelReport report() const;
+
+  struct State;
+  const State& state() const { return *state_; }
+
+ private:
+  std::shared_ptr<const State> state_;
+};
+
+// ---- Running
+
+enum class Phase { forward, prefill, decode };
+std::string_view name_of(Phase phase);
+
+/// Watches values as steps produce them (overflow counts, calibration). Slow; never attached in a trial.
+using ValueProbe = std::function<void(const Step&, const Matrix&)>;
+
+struct RunHooks {
+  StepListener* listener = nullptr;  ///< told each step's begin and end
+  const ValueProbe* probe = nullptr;
+};
+
+struct SessionOptions {
+  Logits logits = Logits::all;
+  std::int64_t cache_sequences = 0, cache_capacity = 0;  ///< with a KV cache of so many sequences and positions; 0: none
+  bool fusions = true;
+};
+
+/// A Program compiled from packed weights, and its workspace. Not thread-safe.
+class Session {
+ public:
+  Session(std::shared_ptr<const PackedModel>, const SessionOptions& = {});
+  ~Session();
+  Session(Session&&) noexcept;
+
+  const Program& program() const;
+  const PackedModel& packed() const;
+
+  /// Plans the workspace for batches of up to this size; run() calls it by itself, so that only a larger batch allocates.
+  void reserve(std::int64_t rows, std::int64_t sequences);
+
+  /// Logits, f32: [rows, vocabulary], [sequences, vocabulary] (Logits::last) or [sequences, labels]. Valid until the next run.
+  Matrix run(const Batch&, const RunHooks& = {});
+
+  /// As run(), but the head works on `chunk` rows at a time and hands them to `sink(first_row, logits)`: all logits of a long
+  /// text never exist at once.
+  void run_chunked(const Batch&, std::int64_t chunk,
+                   const std::function<void(std::int64_t first_row, const Matrix& logits)>& sink, const RunHooks& = {});
+
+  KvCache* cache();
+  std::size_t workspace_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// ---- Batches and text
+
+/// A Batch that owns what it points to.
+struct OwnedBatch {
+  std::vector<std::int32_t> ids, positions, row_begin, past;
+  std::vector<std::uint8_t> key_mask;
+  Batch view() const { return {ids, positions, row_begin, key_mask, past}; }
+};
+/// Sequences one after the other. `pad_to` > 0 pads each to that length with `pad_id`, hidden from attention; 0 runs them
+/// unpadded.
+OwnedBatch make_batch(std::span<const std::vector<std::int32_t>> sequences, std::int64_t pad_to = 0, std::int32_t pad_id = 0);
+
+struct GenerateOptions {
+  int max_new_tokens = 64;
+  double temperature = 0;  ///< 0 is greedy
+  int top_k = 0;           ///< 0: all
+  double top_p = 1;
+  std::uint64_t seed = 0;
+  bool stop_at_end = true;  ///< at the model's end-of-text token
+};
+struct Generated {
+  std::vector<std::int32_t> ids;  ///< the new ones
+  Seconds prefill, decode;
+};
+/// `on_token` sees each new id as it comes; returning false ends generation. Error{input} when prompt + new tokens exceed the
+/// context.
+Generated generate(const std::shared_ptr<const PackedModel>&, std::span<const std::int32_t> prompt, const GenerateOptions&,
+                   const std::function<bool(std::int32_t)>& on_token = {});
+
+}  // namespace eaq
