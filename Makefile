@@ -1,0 +1,42 @@
+# The two commands: `make study` and `make test`. Everything real happens in CMake and scripts/; `make help` lists the rest.
+JOBS ?= $(shell scripts/jobs)
+ARGS ?=
+export NINJA_STATUS = [%f/%t %es] 
+
+.PHONY: study test build bench peers format clean help
+.DEFAULT_GOAL := help
+
+study: build ## the whole study on the embedded models (ARGS="gpt2-dir --formats fp32,int8": arguments of `eaq study`)
+	build/release/eaq study $(ARGS)
+
+# A tree that was configured with tests keeps them: taking them out would throw away their objects.
+build: ## the program, at build/release/eaq
+	@scripts/setup build
+	@test -e build/release/build.ninja || cmake --preset release -DEAQ_TESTS=OFF --log-level=NOTICE
+	@cmake --build build/release -j $(JOBS) --target eaq_program
+
+test: ## everything that must hold: the floors, then every test
+	@scripts/setup test
+	@scripts/check_layers.py
+	@cmake --preset release -DEAQ_TESTS=ON --log-level=NOTICE
+	@cmake --build build/release -j $(JOBS)
+	@ctest --preset release -j $(JOBS) $(ARGS)
+
+bench: ## kernels and tokenizers, by Google Benchmark (ARGS="--benchmark_filter=Int8")
+	@scripts/setup bench
+	@cmake --preset release -DEAQ_BENCHMARKS=ON --log-level=NOTICE
+	@cmake --build build/release -j $(JOBS)
+	@scripts/bench $(ARGS)
+
+peers: build ## eaq beside the other systems, interleaved in one run
+	bench/peers/run $(ARGS)
+
+format: ## clang-format, in place
+	@scripts/setup tidy
+	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
+
+clean: ## removes everything that was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
