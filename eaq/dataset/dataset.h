@@ -50,10 +50,13 @@ struct TokenStream {
   std::int64_t text_bytes = 0;  ///< of the text that was tokenised, for bits per byte
 };
 
-/// A folder for tokenised results, e.g. cache_folder(); empty: nothing is kept (`--no-cache`). A folder that cannot be written
-/// is not an error: the result's note says so.
+/// "sha256:..." over the files of a model folder from which its tokenizer is built. Error{input} where there are none.
+std::string tokenizer_hash(const std::filesystem::path& model_dir);
+
+/// Where tokenised results are kept. A folder that cannot be written is not an error: the result's note says so.
 struct DataCache {
-  std::filesystem::path folder;
+  std::filesystem::path folder = {};  ///< e.g. cache_folder(); empty: nothing is kept (`--no-cache`)
+  std::string tokenizer = {};         ///< tokenizer_hash(model_dir); without it nothing is kept either
 };
 
 struct SentenceOptions {
@@ -110,7 +113,7 @@ struct WindowOptions {
 /// below 2.
 std::vector<Window> windows(std::int64_t tokens, const WindowOptions& options);
 
-enum class Padding {
+enum class Fill {
   none,     ///< rows one after another
   longest,  ///< to the longest row of the batch
   fixed,    ///< to BatchOptions::length
@@ -118,8 +121,8 @@ enum class Padding {
 
 struct BatchOptions {
   int rows = 32;  ///< the last batch may have fewer
-  Padding padding = Padding::none;
-  int length = 0;           ///< for Padding::fixed; a longer row is Error{input}: cut it when tokenising (max_length)
+  Fill fill = Fill::none;
+  int length = 0;           ///< for Fill::fixed; a longer row is Error{input}: cut it when tokenising (max_length)
   std::int32_t pad_id = 0;  ///< the tokenizer's padding token
 };
 
