@@ -208,6 +208,14 @@ std::string printable(std::string_view text) {
 
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
+    // Most text is ASCII: eight bytes at a time.
+    std::uint64_t word = 0;
+    while (text.size() >= sizeof word) {
+      std::memcpy(&word, text.data(), sizeof word);
+      if ((word & 0x8080808080808080u) != 0) break;
+      text.remove_prefix(sizeof word);
+    }
+    if (text.empty()) break;
     const std::size_t n = utf8_length(text);
     if (n == 0) return false;
     text.remove_prefix(n);
