@@ -1,5 +1,7 @@
 #include "eaq/tensor/tensor.h"
 
+#include <immintrin.h>
+
 #include <array>
 #include <bit>
 #include <cmath>
@@ -48,6 +50,10 @@ float f8_to_f32(std::uint8_t bits, int mantissa_bits, int bias, bool has_infinit
   return exponent == 0 ? sign * std::ldexp(fraction, 1 - bias) : sign * std::ldexp(1.0f + fraction, exponent - bias);
 }
 
+// F16C is as old as AVX2, which eaq needs anyway; _Float16 would be a slow library call, and Clang 14 has none on x86.
+__attribute__((target("f16c"))) std::uint16_t narrow(float value) { return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT); }
+__attribute__((target("f16c"))) float widen(std::uint16_t bits) { return _cvtsh_ss(bits); }
+
 template <class T>
 void widen(const TensorView& from, std::span<float> to) {
   const auto values = from.as<T>();
@@ -66,8 +72,8 @@ bool dtype_from_name(std::string_view name, DType& out) {
   return false;
 }
 
-f16::f16(float value) : bits(std::bit_cast<std::uint16_t>(static_cast<_Float16>(value))) {}
-f16::operator float() const { return static_cast<float>(std::bit_cast<_Float16>(bits)); }
+f16::f16(float value) : bits(narrow(value)) {}
+f16::operator float() const { return widen(bits); }
 
 bf16::bf16(float value) {
   const auto word = std::bit_cast<std::uint32_t>(value);
