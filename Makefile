@@ -12,19 +12,19 @@ study: build ## the whole study on the embedded models (ARGS="gpt2-dir --formats
 # A tree that was configured with tests keeps them: taking them out would throw away their objects.
 build: ## the program, at build/release/eaq
 	@scripts/setup build
-	@test -e build/release/build.ninja || cmake --preset release -DEAQ_TESTS=OFF --log-level=NOTICE
+	@test -e build/release/build.ninja || cmake --preset release -DEAQ_TESTS=OFF >/dev/null
 	@cmake --build build/release -j $(JOBS) --target eaq_program
 
 test: ## everything that must hold: the floors, then every test
 	@scripts/setup test
 	@scripts/check_layers.py
-	@cmake --preset release -DEAQ_TESTS=ON --log-level=NOTICE
+	@cmake --preset release -DEAQ_TESTS=ON >/dev/null
 	@cmake --build build/release -j $(JOBS)
 	@ctest --preset release -j $(JOBS) $(ARGS)
 
 bench: ## kernels and tokenizers, by Google Benchmark (ARGS="--benchmark_filter=Int8")
 	@scripts/setup bench
-	@cmake --preset release -DEAQ_BENCHMARKS=ON --log-level=NOTICE
+	@cmake --preset release -DEAQ_BENCHMARKS=ON >/dev/null
 	@cmake --build build/release -j $(JOBS)
 	@scripts/bench $(ARGS)
 

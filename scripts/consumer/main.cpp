@@ -7,5 +7,6 @@
 int main() {
   const eaq::Tensor weight(eaq::DType::bf16, {768, 3072});
   for (const auto& row : eaq::formats())
-    if (row.entry != nullptr) std::cout << row.name << ": " << row.entry->stored_bytes(768, 3072) << " of " << weight.buffer.size() << " bytes\n";
+    if (row.entry != nullptr)
+      std::cout << row.name << ": " << row.entry->stored_bytes(768, 3072) << " of " << weight.buffer.size() << " bytes\n";
 }
