@@ -10,3 +10,4 @@
 #include "eaq/base/progress.h"
 #include "eaq/base/registry.h"
 #include "eaq/base/units.h"
+#include "eaq/base/virtual_clock.h"

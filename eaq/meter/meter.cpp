@@ -1,0 +1,175 @@
+#include "eaq/meter/meter.h"
+
+#include <array>
+#include <cstdlib>
+#include <utility>
+
+namespace eaq {
+
+std::string_view name_of(MeterLabel label) {
+  constexpr std::array<std::string_view, 4> names{"measured", "assumed", "synthetic", "replayed"};
+  return names.at(static_cast<std::size_t>(label));
+}
+
+std::string_view name_of(Fault fault) {
+  constexpr std::array<std::string_view, 8> names{"none",  "denied", "wrapped",   "reset",
+                                                  "stuck", "gap",    "unplugged", "unsupported"};
+  return names.at(static_cast<std::size_t>(fault));
+}
+
+MeterOptions meter_options_from_environment() {
+  MeterOptions options;
+  if (const char* root = std::getenv("EAQ_SYSFS_ROOT"); root != nullptr && *root != '\0') options.sysfs_root = root;
+  return options;
+}
+
+// Several meters may want to see the steps; the executor knows one listener.
+class MeterSet::FanOut : public StepListener {
+ public:
+  void on_begin(std::string_view kind, std::string_view format, Seconds start) override {
+    for (StepListener* listener : listeners) listener->on_begin(kind, format, start);
+  }
+  void on_step(std::string_view kind, std::string_view format, Seconds start, Seconds end) override {
+    for (StepListener* listener : listeners) listener->on_step(kind, format, start, end);
+  }
+  std::vector<StepListener*> listeners;
+};
+
+MeterSet::MeterSet(std::vector<std::unique_ptr<Meter>> meters, std::string why_none)
+    : meters_(std::move(meters)), why_none_(std::move(why_none)), fan_out_(std::make_shared<FanOut>()) {
+  for (std::size_t m = 0; m < meters_.size(); ++m) {
+    for (const Zone& zone : meters_[m]->zones()) zones_.push_back({m, meters_[m]->name() + ":" + zone.name, zone});
+    if (StepListener* listener = meters_[m]->listener()) fan_out_->listeners.push_back(listener);
+  }
+}
+
+std::vector<Reading> MeterSet::read() {
+  std::vector<Reading> readings(zones_.size());
+  std::span<Reading> rest(readings);
+  for (const auto& meter : meters_) {
+    const std::size_t n = meter->zones().size();
+    meter->read(rest.first(n));
+    rest = rest.subspan(n);
+  }
+  return readings;
+}
+
+StepListener* MeterSet::listener() {
+  if (!fan_out_ || fan_out_->listeners.empty()) return nullptr;
+  return fan_out_->listeners.size() == 1 ? fan_out_->listeners.front() : fan_out_.get();
+}
+
+Condition MeterSet::condition() {
+  Condition all;
+  for (const auto& meter : meters_) {
+    Condition one = meter->condition();
+    if (!all.temperature) all.temperature = one.temperature;
+    if (!all.clock) all.clock = one.clock;
+    for (std::string& tally : one.voiding) all.voiding.push_back(meter->name() + ": " + tally);
+  }
+  return all;
+}
+
+std::vector<std::size_t> MeterSet::headline(ZoneRole device) const {
+  for (const ZoneRole role : {device, ZoneRole::any, ZoneRole::board}) {
+    std::vector<std::size_t> found;
+    for (std::size_t z = 0; z < zones_.size(); ++z) {
+      if (zones_[z].zone.role != role) continue;
+      if (!found.empty() && zones_[found.front()].meter != zones_[z].meter) break;
+      found.push_back(z);
+      // Only packages and cards complete each other; zones named by the user may be views of one thing.
+      if (role == ZoneRole::any || role == ZoneRole::board) break;
+    }
+    if (!found.empty()) return found;
+  }
+  return {};
+}
+
+namespace {
+
+std::string enumerated_kinds() {
+  std::string text;
+  for (const auto& row : meter_kinds()) {
+    if (row.entry == nullptr) continue;
+    text += std::string(row.name) + (row.entry->argument.empty() ? "" : ":" + std::string(row.entry->argument)) + ", ";
+  }
+  return text + "none";
+}
+
+const MeterKind& kind_called(const std::string& name) {
+  for (const auto& row : meter_kinds()) {
+    if (row.name != name) continue;
+    if (row.entry == nullptr) throw Error(ErrorKind::unavailable, "--meter " + name + ": " + std::string(row.left_out));
+    return *row.entry;
+  }
+  throw Error(ErrorKind::usage, "--meter: there is no meter '" + printable(name) + "'; there are: " + enumerated_kinds());
+}
+
+std::vector<std::unique_ptr<Meter>> open_sensors(const MeterOptions& options, std::string& why_none) {
+  std::vector<std::unique_ptr<Meter>> meters;
+  std::string reasons, advice;
+  for (const auto& row : meter_kinds()) {
+    if (row.entry == nullptr || !row.entry->sensor) continue;
+    bool available = false;
+    for (const MeterProbe& probe : row.entry->probe(options)) {
+      available = available || probe.available;
+      if (probe.available) continue;
+      reasons += (reasons.empty() ? "" : "; ") + probe.name + ": " + probe.reason;
+      if (advice.empty()) advice = probe.advice;
+    }
+    if (available) meters.push_back(row.entry->open("", options));
+  }
+  if (meters.empty())
+    why_none = "no energy meter here (" + reasons + "). " +
+               (advice.empty() ? "To see joules, state the machine's power: --assume-watts 65" : "To see joules: " + advice);
+  return meters;
+}
+
+}  // namespace
+
+MeterSpec parse_meter_spec(std::string_view text) {
+  const auto colon = text.find(':');
+  MeterSpec spec{std::string(text.substr(0, colon)), colon == text.npos ? "" : std::string(text.substr(colon + 1))};
+  if (spec.kind == "none") {
+    if (colon != text.npos) throw Error(ErrorKind::usage, "--meter none takes nothing after it");
+    return spec;
+  }
+  const MeterKind& kind = kind_called(spec.kind);
+  if (kind.argument.empty() && colon != text.npos)
+    throw Error(ErrorKind::usage, "--meter " + spec.kind + " takes nothing after it, and got '" + printable(spec.argument) + "'");
+  if (!kind.argument.empty() && spec.argument.empty())
+    throw Error(ErrorKind::usage, "--meter " + spec.kind + " wants --meter " + spec.kind + ":" + std::string(kind.argument));
+  return spec;
+}
+
+std::vector<MeterRow> probe_meters(const MeterOptions& options) {
+  std::vector<MeterRow> rows;
+  for (const auto& row : meter_kinds()) {
+    const std::string name(row.name);
+    if (row.entry == nullptr) {
+      rows.push_back({name, {name, false, std::string(row.left_out), "", {}}});
+      continue;
+    }
+    for (MeterProbe& probe : row.entry->probe(options)) rows.push_back({name, std::move(probe)});
+  }
+  return rows;
+}
+
+MeterSet open_meters(std::span<const std::string> specs, std::optional<Watts> assume, const MeterOptions& options) {
+  std::vector<std::unique_ptr<Meter>> meters;
+  bool none = false;
+  for (const std::string& text : specs) {
+    const MeterSpec spec = parse_meter_spec(text);
+    if (spec.kind == "none")
+      none = true;
+    else
+      meters.push_back(kind_called(spec.kind).open(spec.argument, options));
+  }
+  if (none && !meters.empty()) throw Error(ErrorKind::usage, "--meter none excludes every other --meter");
+  if (assume) meters.push_back(kind_called("assumed").open(std::to_string(assume->value()), options));
+  std::string why_none = "switched off by --meter none";
+  if (meters.empty() && !none) meters = open_sensors(options, why_none);
+  return MeterSet(std::move(meters), std::move(why_none));
+}
+
+}  // namespace eaq
