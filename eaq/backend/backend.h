@@ -67,6 +67,7 @@ struct AttentionOp {  ///< softmax(q k^T scale) v over packed q, k, v: in is [ro
   bool causal = false;
   float scale = 1;
   Value in = no_value, out = no_value;
+  bool first_query_only = false;  ///< fused: only each sequence's first row asks; `out` has a row per sequence
 };
 struct NormOp {
   NormParameters norm;
