@@ -92,7 +92,8 @@ Graph build(std::string_view text, const std::string& name, Logits) {
   x = b.norm("distilbert.embeddings.LayerNorm", norm_epsilon, x);
   for (int layer = 0; layer < c.layers; ++layer) x = block(b, c, layer, x, activation);
   x = b.select("distilbert.first_token", false, x);
-  x = b.activation("pre_classifier.relu", Activation::relu, b.linear("pre_classifier", c.width, x));
+  x = b.head("pre_classifier", "pre_classifier.weight", "pre_classifier.bias", c.width, "", x);
+  x = b.activation("pre_classifier.relu", Activation::relu, x);
   return b.finish(
       b.head("classifier", "classifier.weight", "classifier.bias", static_cast<std::int64_t>(c.labels.size()), "", x));
 }

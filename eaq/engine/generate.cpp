@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "eaq/engine/engine.h"
+
+namespace eaq {
+namespace {
+
+class Sampler {
+ public:
+  explicit Sampler(const GenerateOptions& options) : options_(options), random_(options.seed) {}
+
+  std::int32_t operator()(const float* logits, std::int64_t n) {
+    if (options_.temperature <= 0) return summarise_row(logits, n).argmax;
+    order_.resize(static_cast<std::size_t>(n));
+    std::iota(order_.begin(), order_.end(), 0);
+    const auto greater = [&](std::int32_t a, std::int32_t b) {
+      return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+    };
+    std::size_t kept = order_.size();
+    if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));
+    std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(kept), order_.end(), greater);
+
+    weights_.resize(kept);
+    double sum = 0;
+    for (std::size_t i = 0; i < kept; ++i)
+      sum += weights_[i] = std::exp((static_cast<double>(logits[order_[i]]) - logits[order_[0]]) / options_.temperature);
+    // Nucleus (Holtzman et al., 2020): the smallest set of likeliest tokens whose probability reaches top_p.
+    double reached = 0;
+    for (std::size_t i = 0; i < kept; ++i) {
+      reached += weights_[i];
+      if (reached >= options_.top_p * sum) kept = i + 1;
+    }
+    // Written out rather than std::discrete_distribution: the same seed must give the same text with every standard library.
+    double u = static_cast<double>(random_() >> 11) * 0x1p-53 *
+               std::accumulate(weights_.begin(), weights_.begin() + static_cast<std::ptrdiff_t>(kept), 0.0);
+    for (std::size_t i = 0; i < kept; ++i)
+      if ((u -= weights_[i]) < 0) return order_[i];
+    return order_[kept - 1];
+  }
+
+ private:
+  const GenerateOptions& options_;
+  std::mt19937_64 random_;
+  std::vector<std::int32_t> order_;
+  std::vector<double> weights_;
+};
+
+void check(const Graph& graph, std::span<const std::int32_t> prompt, const GenerateOptions& options) {
+  if (graph.task != Task::language_model)
+    throw Error(ErrorKind::input, "only a language model generates text; this is a " + graph.family + " classifier");
+  if (prompt.empty()) throw Error(ErrorKind::input, "the prompt has no tokens");
+  const auto total = static_cast<std::int64_t>(prompt.size()) + options.max_new_tokens;
+  if (total > graph.context)
+    throw Error(ErrorKind::input, "the prompt's " + std::to_string(prompt.size()) + " tokens and " +
+                                      std::to_string(options.max_new_tokens) + " new ones exceed the model's context of " +
+                                      std::to_string(graph.context));
+}
+
+}  // namespace
+
+Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<const std::int32_t> prompt,
+                   const GenerateOptions& options, const std::function<bool(std::int32_t)>& on_token) {
+  check(packed->graph(), prompt, options);
+  const auto length = static_cast<std::int32_t>(prompt.size());
+  Session session(packed, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = length + options.max_new_tokens});
+  Sampler sample(options);
+  Generated result;
+
+  OwnedBatch batch;
+  batch.ids.assign(prompt.begin(), prompt.end());
+  batch.positions.resize(prompt.size());
+  std::iota(batch.positions.begin(), batch.positions.end(), 0);
+  batch.row_begin = {0, length};
+  batch.past = {0};
+  Clock& clock = monotonic_clock();
+  const Seconds start = clock.now();
+  Matrix logits = session.run(batch.view());
+  result.prefill = clock.now() - start;
+
+  const Seconds decode_start = clock.now();
+  for (int i = 0; i < options.max_new_tokens; ++i) {
+    const std::int32_t id = sample(reinterpret_cast<const float*>(logits.data), logits.cols);
+    result.ids.push_back(id);
+    const bool ended = options.stop_at_end && id == packed->graph().end_of_text;
+    if ((on_token && !on_token(id)) || ended || interrupted() || i + 1 == options.max_new_tokens) break;
+    batch.past[0] = length + i;
+    batch.ids.assign(1, id);
+    batch.positions.assign(1, length + i);
+    batch.row_begin = {0, 1};
+    logits = session.run(batch.view());
+  }
+  result.decode = clock.now() - decode_start;
+  return result;
+}
+
+OwnedBatch make_batch(std::span<const std::vector<std::int32_t>> sequences, std::int64_t pad_to, std::int32_t pad_id) {
+  OwnedBatch batch;
+  batch.row_begin.push_back(0);
+  for (const auto& sequence : sequences) {
+    const auto length = static_cast<std::int64_t>(sequence.size()), rows = pad_to > 0 ? pad_to : length;
+    if (length > rows)
+      throw Error(ErrorKind::input,
+                  "a sequence of " + std::to_string(length) + " tokens does not fit in " + std::to_string(pad_to));
+    for (std::int64_t i = 0; i < rows; ++i) {
+      batch.ids.push_back(i < length ? sequence[static_cast<std::size_t>(i)] : pad_id);
+      batch.positions.push_back(static_cast<std::int32_t>(i));
+      if (pad_to > 0) batch.key_mask.push_back(i < length);
+    }
+    batch.row_begin.push_back(static_cast<std::int32_t>(batch.ids.size()));
+  }
+  return batch;
+}
+
+}  // namespace eaq

@@ -1,0 +1,77 @@
+#include <algorithm>
+
+#include "eaq/engine/engine.h"
+
+namespace eaq {
+namespace {
+
+void check_shape(const Model& model, const std::string& name, const Shape& wanted) {
+  const TensorView view = model.tensor(name);
+  if (view.shape != wanted)
+    throw Error(ErrorKind::input, printable(model.path.string()) + ": '" + name + "' has shape " + to_string(view.shape) +
+                                      ", config.json asks for " + to_string(wanted));
+  if (!is_float(view.dtype))
+    throw Error(ErrorKind::input, printable(model.path.string()) + ": '" + name + "' is " + std::string(name_of(view.dtype)) +
+                                      ", not floating point");
+}
+
+// A fused weight's parts share the outputs evenly; each part is [out, in], or [in, out] where transposed.
+void check(const Model& model, const WeightRef& weight) {
+  const std::int64_t out = weight.out_features / static_cast<std::int64_t>(weight.tensors.size());
+  for (const std::string& name : weight.tensors)
+    check_shape(model, name, weight.transposed ? Shape{weight.in_features, out} : Shape{out, weight.in_features});
+}
+
+void check(const Model& model, const Node& node) {
+  if (const auto* embedding = std::get_if<EmbeddingNode>(&node.op)) {
+    check(model, embedding->tokens);
+    if (!embedding->sinusoidal || model.has(embedding->positions.tensors[0])) check(model, embedding->positions);
+  } else if (const auto* linear = std::get_if<LinearNode>(&node.op)) {
+    check(model, linear->weight);
+    for (const std::string& bias : linear->bias)
+      check_shape(model, bias, {linear->weight.out_features / static_cast<std::int64_t>(linear->bias.size())});
+  } else if (const auto* norm = std::get_if<NormNode>(&node.op)) {
+    const Shape width{model.graph.values[static_cast<std::size_t>(norm->out)].width};
+    check_shape(model, norm->gamma, width);
+    check_shape(model, norm->beta, width);
+  }
+}
+
+std::filesystem::path folder_of(const std::string& where) {
+  if (std::filesystem::exists(where)) return where;
+  if (const auto embedded = embedded_model_path(where)) return *embedded;
+  throw Error(ErrorKind::input, printable(where) + ": no such folder, and no embedded model has this name (" +
+                                    searched_places("models/" + where) + ")");
+}
+
+}  // namespace
+
+bool Model::has(std::string_view tensor) const {
+  if (checkpoint->contains(tensor)) return true;
+  return tensor.starts_with(graph.base_prefix) && checkpoint->contains(tensor.substr(graph.base_prefix.size()));
+}
+
+std::string Model::resolve(std::string_view tensor) const {
+  if (checkpoint->contains(tensor)) return std::string(tensor);
+  if (tensor.starts_with(graph.base_prefix)) {
+    // The public GPT-2 was saved from the base model: `h.0...` for `transformer.h.0...`.
+    const std::string_view bare = tensor.substr(graph.base_prefix.size());
+    if (checkpoint->contains(bare)) return std::string(bare);
+  }
+  throw Error(ErrorKind::input, printable(path.string()) + ": the checkpoint has no tensor '" + std::string(tensor) +
+                                    "', which config.json asks for");
+}
+
+Model open_model(const std::string& where) {
+  Model model;
+  model.path = folder_of(where);
+  // "models/gpt2/" and "models/gpt2" are the same model.
+  const std::filesystem::path clean = std::filesystem::weakly_canonical(model.path);
+  model.name = clean.filename().string();
+  model.graph = graph_of(model.path);
+  model.checkpoint = open_checkpoint(model.path);
+  for (const Node& node : model.graph.nodes) check(model, node);
+  return model;
+}
+
+}  // namespace eaq

@@ -1,0 +1,193 @@
+#include "eaq/engine/packed.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+namespace eaq {
+namespace {
+
+using Vector = std::shared_ptr<const std::vector<float>>;
+
+// Values of one position of the original Transformer's sinusoids, interleaved as Hugging Face's DistilBERT computes them.
+Tensor sinusoids(std::int64_t positions, std::int64_t width) {
+  Tensor table(DType::f32, {positions, width});
+  float* out = table.buffer.as<float>();
+  for (std::int64_t p = 0; p < positions; ++p)
+    for (std::int64_t c = 0; c < width; ++c) {
+      const double angle =
+          static_cast<double>(p) / std::pow(10000.0, 2.0 * static_cast<double>(c / 2) / static_cast<double>(width));
+      out[p * width + c] = static_cast<float>(c % 2 == 0 ? std::sin(angle) : std::cos(angle));
+    }
+  return table;
+}
+
+Tensor stored_as(DType dtype, const TensorView& from) {
+  Tensor to(dtype, from.shape);
+  if (from.dtype == dtype) return std::memcpy(to.buffer.data(), from.data, to.buffer.size()), std::move(to);
+  // In blocks, so that a large table is never held in f32 as well.
+  constexpr std::int64_t block = 1 << 16;
+  std::vector<float> values;
+  const std::int64_t n = from.size();
+  for (std::int64_t at = 0; at < n; at += block) {
+    values.resize(static_cast<std::size_t>(std::min(block, n - at)));
+    to_f32(
+        {from.dtype, {static_cast<std::int64_t>(values.size())}, from.data + at * static_cast<std::int64_t>(size_of(from.dtype))},
+        values);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t j = static_cast<std::size_t>(at) + i;
+      if (dtype == DType::f32) to.buffer.as<float>()[j] = values[i];
+      if (dtype == DType::bf16) to.buffer.as<bf16>()[j] = bf16(values[i]);
+      if (dtype == DType::f16) to.buffer.as<f16>()[j] = f16(values[i]);
+    }
+  }
+  return to;
+}
+
+class Packer {
+ public:
+  Packer(const Model& model, PackedModel::State& state) : model_(model), state_(state) {}
+
+  void pack() {
+    refuse_what_cannot_run();
+    // Heads and linears first: an embedding that is tied to a head gathers from the head's product.
+    for (const Node& node : state_.graph.nodes)
+      if (const auto* linear = std::get_if<LinearNode>(&node.op)) pack(node.site, *linear);
+    for (const Node& node : state_.graph.nodes) {
+      if (const auto* embedding = std::get_if<EmbeddingNode>(&node.op)) pack(node.site, *embedding);
+      if (const auto* norm = std::get_if<NormNode>(&node.op)) {
+        state_.vectors[norm->gamma] = vector({norm->gamma});
+        state_.vectors[norm->beta] = vector({norm->beta});
+      }
+    }
+  }
+
+ private:
+  void refuse_what_cannot_run() {
+    std::set<std::string> used{state_.recipe.base};
+    for (const auto& [site, format] : state_.recipe.sites) used.insert(format);
+    for (const std::string& name : used) {
+      const Support support = state_.device.backend->support(format_named(name), *state_.device.context);
+      if (support.level == SupportLevel::refused)
+        throw Error(ErrorKind::unavailable, "format " + name + " cannot run here: " + support.reason);
+    }
+  }
+
+  std::shared_ptr<const Product> product(const WeightRef& ref, const std::string& format) {
+    LinearWeight weight;
+    weight.transposed = ref.transposed, weight.out_features = ref.out_features, weight.in_features = ref.in_features;
+    for (const std::string& name : ref.tensors) weight.parts.push_back(model_.tensor(name));
+    auto made = state_.device.backend->make_product(format_named(format), *state_.device.context, weight);
+    for (const std::string& name : ref.tensors) model_.checkpoint->release(model_.resolve(name));
+    return made;
+  }
+
+  void pack(const std::string& site, const LinearNode& node) {
+    state_.products[site] = product(node.weight, state_.recipe.format_of(site));
+    if (!node.bias.empty()) state_.vectors[site] = vector(node.bias);
+  }
+
+  void pack(const std::string& site, const EmbeddingNode& node) {
+    state_.tables[site] = table(site, node.tokens, false);
+    state_.tables[node.position_site] = table(node.position_site, node.positions, node.sinusoidal);
+  }
+
+  Table table(const std::string& site, const WeightRef& ref, bool sinusoidal) {
+    const std::string& format = state_.recipe.format_of(site);
+    for (const Site& other : state_.graph.sites)
+      if (other.tied_to == site && state_.recipe.format_of(other.id) == format) return {state_.products.at(other.id), nullptr};
+    if (!format_named(format).traits().everything) return {product(ref, format), nullptr};
+    if (sinusoidal && !model_.has(ref.tensors[0])) {
+      const Tensor computed = sinusoids(ref.out_features, ref.in_features);
+      return {nullptr, std::make_shared<Tensor>(stored_as(storage_of(format), computed.view()))};
+    }
+    auto stored = std::make_shared<Tensor>(stored_as(storage_of(format), model_.tensor(ref.tensors[0])));
+    model_.checkpoint->release(model_.resolve(ref.tensors[0]));
+    return {nullptr, std::move(stored)};
+  }
+
+  // Biases and norms hold the values of the base format's storage; kernels read them as f32 (0.1 % of the parameters).
+  Vector vector(const std::vector<std::string>& names) {
+    auto values = std::make_shared<std::vector<float>>();
+    for (const std::string& name : names) {
+      const auto part = to_f32(model_.tensor(name));
+      values->insert(values->end(), part.begin(), part.end());
+    }
+    const DType storage = storage_of(state_.recipe.base);
+    for (float& x : *values) {
+      if (storage == DType::bf16) x = static_cast<float>(bf16(x));
+      if (storage == DType::f16) x = static_cast<float>(f16(x));
+    }
+    return values;
+  }
+
+  const Model& model_;
+  PackedModel::State& state_;
+};
+
+void add_unique(std::string& list, const std::string& item) {
+  if (item.empty() || ("+" + list + "+").find("+" + item + "+") != std::string::npos) return;
+  list += (list.empty() ? "" : "+") + item;
+}
+
+}  // namespace
+
+DType storage_of(std::string_view format) {
+  const std::string_view storage = format_named(format).traits().storage;
+  return storage == "bf16" ? DType::bf16 : storage == "fp16" ? DType::f16 : DType::f32;
+}
+
+Device open_device(std::string_view name, const ContextOptions& options) {
+  const Backend& backend = backend_named(name);
+  return {&backend, backend.make_context(options)};
+}
+
+PackedModel::PackedModel(const Model& model, Recipe recipe, const Device& device) {
+  auto state = std::make_shared<State>();
+  state->graph = model.graph;
+  state->recipe = std::move(recipe);
+  state->device = device;
+  Packer(model, *state).pack();
+  state_ = std::move(state);
+}
+
+PackedModel::~PackedModel() = default;
+
+const Graph& PackedModel::graph() const { return state_->graph; }
+const Recipe& PackedModel::recipe() const { return state_->recipe; }
+const Device& PackedModel::device() const { return state_->device; }
+
+std::size_t PackedModel::resident_bytes() const {
+  std::set<const void*> counted;
+  std::size_t bytes = 0;
+  const auto count = [&](const Product* product) {
+    bytes += product != nullptr && counted.insert(product).second ? product->bytes() : 0;
+  };
+  for (const auto& [site, product] : state_->products) count(product.get());
+  for (const auto& [site, table] : state_->tables) {
+    count(table.product.get());
+    bytes += table.matrix ? table.matrix->buffer.size() : 0;
+  }
+  for (const auto& [name, vector] : state_->vectors) bytes += vector->size() * sizeof(float);
+  return bytes;
+}
+
+KernelReport PackedModel::report() const {
+  // Storage and arithmetic are those of the sites that the recipe is about: of an int8 recipe, the int8 sites.
+  const bool mixed = !state_->recipe.sites.empty();
+  KernelReport whole;
+  std::set<std::string> kernels;
+  for (const auto& [site, product] : state_->products) {
+    const KernelReport one = product->report();
+    if (one.kernels.empty()) continue;  // has not run
+    kernels.insert(one.kernels.begin(), one.kernels.end());
+    whole.emulated |= one.emulated;
+    if (mixed && state_->recipe.sites.count(site) == 0) continue;
+    add_unique(whole.storage, one.storage);
+    add_unique(whole.arithmetic, one.arithmetic);
+  }
+  whole.kernels.assign(kernels.begin(), kernels.end());
+  return whole;
+}
+
+}  // namespace eaq

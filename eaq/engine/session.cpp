@@ -1,0 +1,206 @@
+// A Program's life: compiled from the Graph and the packed weights, rewritten by the backend's fusions, bound; then its workspace
+// is planned and it runs. From bind() on the steps are fixed.
+#include <algorithm>
+#include <numeric>
+
+#include "eaq/engine/packed.h"
+#include "eaq/engine/workspace.h"
+
+namespace eaq {
+namespace {
+
+class Compiler {
+ public:
+  explicit Compiler(const PackedModel::State& packed, const Graph& graph) : packed_(packed), graph_(graph) {
+    const DType activations = format_named(packed.recipe.base).traits().activations;
+    program_.values = graph.values;
+    for (ValueInfo& value : program_.values) value.dtype = activations;
+    program_.output = graph.output;
+    program_.values[static_cast<std::size_t>(graph.output)].dtype = DType::f32;  // logits are judged in f32
+    activation_format_ = activations == DType::bf16 ? "bf16" : activations == DType::f16 ? "fp16" : "fp32";
+  }
+
+  Program compile() {
+    for (const Node& node : graph_.nodes) {
+      const bool has_site = std::holds_alternative<LinearNode>(node.op) || std::holds_alternative<EmbeddingNode>(node.op);
+      Step step{node.site, node.kind, has_site ? packed_.recipe.format_of(node.site) : activation_format_, {}, {}};
+      step.op = std::visit([&](const auto& op) -> Op { return lower(node.site, op); }, node.op);
+      program_.steps.push_back(std::move(step));
+    }
+    return std::move(program_);
+  }
+
+ private:
+  Op lower(const std::string& site, const EmbeddingNode& node) {
+    EmbeddingOp op;
+    op.tokens = packed_.tables.at(site), op.positions = packed_.tables.at(node.position_site), op.out = node.out;
+    return op;
+  }
+  Op lower(const std::string& site, const LinearNode& node) {
+    LinearOp op;
+    op.product = packed_.products.at(site), op.in = node.in, op.out = node.out;
+    if (!node.bias.empty()) op.bias = packed_.vectors.at(site);
+    return op;
+  }
+  Op lower(const std::string&, const NormNode& node) {
+    NormOp op;
+    op.norm = {packed_.vectors.at(node.gamma), packed_.vectors.at(node.beta), node.epsilon};
+    op.in = node.in, op.out = node.out;
+    return op;
+  }
+  template <class T>
+  Op lower(const std::string&, const T& op) {
+    return op;
+  }
+
+  const PackedModel::State& packed_;
+  const Graph& graph_;
+  Program program_;
+  std::string activation_format_;
+};
+
+DType cache_dtype(const Recipe& recipe) {
+  if (recipe.kv_cache == "bf16") return DType::bf16;
+  if (recipe.kv_cache == "fp16") return DType::f16;
+  if (recipe.kv_cache == "fp32") return DType::f32;
+  return format_named(recipe.base).traits().activations;
+}
+
+// A language model that answers for the last position only drops the other rows before its final norm and head.
+Graph with_last_only(Graph graph) {
+  if (graph.task != Task::language_model) return graph;
+  Node& head = graph.nodes.back();
+  auto& linear = std::get<LinearNode>(head.op);
+  ValueInfo info = graph.values[static_cast<std::size_t>(linear.in)];
+  info.rows = RowsPer::sequence;
+  graph.values.push_back(info);
+  const auto kept = static_cast<Value>(graph.values.size()) - 1;
+  const Node select{"last_position", StepKind::other, SelectOp{true, linear.in, kept}};
+  linear.in = kept;
+  graph.values[static_cast<std::size_t>(linear.out)].rows = RowsPer::sequence;
+  graph.nodes.insert(graph.nodes.end() - 1, select);
+  return graph;
+}
+
+void check(const Batch& batch, const Graph& graph, const KvCache* cache) {
+  const auto fail = [](const std::string& what) { throw Error(ErrorKind::input, what); };
+  const std::int64_t rows = batch.rows();
+  if (batch.sequences() < 1 || batch.row_begin[0] != 0 || batch.row_begin.back() != rows)
+    throw Error(ErrorKind::bug, "a batch whose row_begin does not span its rows");
+  if (batch.positions.size() != batch.ids.size()) throw Error(ErrorKind::bug, "a batch needs a position for each id");
+  if (!batch.key_mask.empty() && batch.key_mask.size() != batch.ids.size())
+    throw Error(ErrorKind::bug, "a batch needs a mask entry for each id");
+  if (cache != nullptr && static_cast<std::int64_t>(batch.past.size()) != batch.sequences())
+    throw Error(ErrorKind::bug, "a session with a cache needs `past`");
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const auto i = static_cast<std::size_t>(r);
+    if (batch.ids[i] < 0 || batch.ids[i] >= graph.vocabulary)
+      fail("token id " + std::to_string(batch.ids[i]) + " is outside the vocabulary of " + std::to_string(graph.vocabulary));
+    if (batch.positions[i] < 0 || batch.positions[i] >= graph.context)
+      fail("position " + std::to_string(batch.positions[i]) + " is outside the context of " + std::to_string(graph.context));
+  }
+  for (std::int64_t s = 0; s < batch.sequences(); ++s) {
+    const auto i = static_cast<std::size_t>(s);
+    if (batch.row_begin[i] >= batch.row_begin[i + 1]) fail("sequence " + std::to_string(s) + " is empty");
+    if (cache != nullptr && batch.past[i] + batch.row_begin[i + 1] - batch.row_begin[i] > cache->capacity)
+      fail("sequence " + std::to_string(s) + " needs more than the cache's " + std::to_string(cache->capacity) + " positions");
+  }
+}
+
+}  // namespace
+
+std::string_view name_of(Phase phase) {
+  constexpr std::string_view names[] = {"forward", "prefill", "decode"};
+  return names[static_cast<std::size_t>(phase)];
+}
+
+struct Session::State {
+  std::shared_ptr<const PackedModel> packed;
+  Program program;
+  std::unique_ptr<KvCache> cache;
+  Workspace workspace;
+
+  ExecutionContext& context() { return *packed->device().context; }
+
+  void run_step(const Step& step, const Frame& frame, const RunHooks& hooks) {
+    if (hooks.listener == nullptr) {
+      step.run(frame);
+    } else {
+      const Seconds start = monotonic_clock().now();
+      step.run(frame);
+      context().synchronise();
+      hooks.listener->on_step(name_of(step.kind), step.format, start, monotonic_clock().now());
+    }
+    if (hooks.probe == nullptr) return;
+    for (const Value v : writes_of(step.op)) (*hooks.probe)(step, frame.values[static_cast<std::size_t>(v)]);
+  }
+
+  // The head alone can be cut into rows: it must be the last step, row-wise, and read a value of a row per token.
+  bool can_chunk() const {
+    const auto* head = std::get_if<LinearOp>(&program.steps.back().op);
+    return head != nullptr && head->out == program.output && head->residual == no_value &&
+           program.values[static_cast<std::size_t>(head->in)].rows == RowsPer::token;
+  }
+};
+
+Session::Session(std::shared_ptr<const PackedModel> packed, const SessionOptions& options) : state_(std::make_unique<State>()) {
+  const PackedModel::State& weights = packed->state();
+  const Graph graph = options.logits == Logits::last ? with_last_only(weights.graph) : weights.graph;
+  state_->program = Compiler(weights, graph).compile();
+  if (options.fusions)
+    for (const Fusion& fusion : weights.device.backend->fusions()) fusion.apply(state_->program);
+  weights.device.backend->bind(state_->program, *weights.device.context);
+  if (options.cache_capacity > 0)
+    state_->cache = std::make_unique<KvCache>(cache_dtype(weights.recipe), graph.layers, options.cache_sequences,
+                                              options.cache_capacity, graph.width);
+  state_->workspace.plan(state_->program);
+  state_->packed = std::move(packed);
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+
+const Program& Session::program() const { return state_->program; }
+const PackedModel& Session::packed() const { return *state_->packed; }
+KvCache* Session::cache() { return state_->cache.get(); }
+std::size_t Session::workspace_bytes() const { return state_->workspace.bytes(); }
+
+void Session::reserve(std::int64_t rows, std::int64_t sequences) {
+  state_->workspace.reserve(rows, sequences);
+  const ValueInfo& output = state_->program.values[static_cast<std::size_t>(state_->program.output)];
+  state_->workspace.reserve_output(output.rows == RowsPer::token ? rows : sequences);
+}
+
+Matrix Session::run(const Batch& batch, const RunHooks& hooks) {
+  check(batch, state_->packed->graph(), state_->cache.get());
+  reserve(batch.rows(), batch.sequences());
+  const Frame frame{state_->context(), batch, state_->workspace.matrices(batch.rows(), batch.sequences()), state_->cache.get()};
+  for (const Step& step : state_->program.steps) state_->run_step(step, frame, hooks);
+  state_->context().synchronise();
+  return frame.values[static_cast<std::size_t>(state_->program.output)];
+}
+
+void Session::run_chunked(const Batch& batch, std::int64_t chunk, const std::function<void(std::int64_t, const Matrix&)>& sink,
+                          const RunHooks& hooks) {
+  if (!state_->can_chunk()) return sink(0, run(batch, hooks));
+  check(batch, state_->packed->graph(), state_->cache.get());
+  state_->workspace.reserve(batch.rows(), batch.sequences());
+  state_->workspace.reserve_output(std::min(chunk, batch.rows()));
+  std::span<Matrix> values = state_->workspace.matrices(batch.rows(), batch.sequences());
+  const Frame frame{state_->context(), batch, values, state_->cache.get()};
+  const auto& steps = state_->program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) state_->run_step(steps[i], frame, hooks);
+
+  const auto& head = std::get<LinearOp>(steps.back().op);
+  const Matrix in = values[static_cast<std::size_t>(head.in)], out = values[static_cast<std::size_t>(head.out)];
+  for (std::int64_t first = 0; first < batch.rows(); first += chunk) {
+    const std::int64_t count = std::min(chunk, batch.rows() - first);
+    values[static_cast<std::size_t>(head.in)] = in.slice(first, count);
+    values[static_cast<std::size_t>(head.out)] = out.slice(0, count);
+    state_->run_step(steps.back(), frame, hooks);
+    state_->context().synchronise();
+    sink(first, values[static_cast<std::size_t>(head.out)]);
+  }
+}
+
+}  // namespace eaq

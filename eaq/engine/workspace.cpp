@@ -1,0 +1,88 @@
+#include "eaq/engine/workspace.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace eaq {
+namespace {
+
+constexpr std::size_t alignment = 64;
+
+}  // namespace
+
+void Workspace::plan(const Program& program) {
+  values_ = program.values;
+  output_ = program.output;
+  lives_.assign(values_.size(), {});
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    const auto touch = [&](Value v) {
+      Life& life = lives_[static_cast<std::size_t>(v)];
+      if (!life.used) life.first = i;
+      life.used = true;
+      life.last = i;
+    };
+    for (const Value v : writes_of(program.steps[i].op)) touch(v);
+    for (const Value v : reads_of(program.steps[i].op)) touch(v);
+  }
+  matrices_.resize(values_.size());
+}
+
+std::size_t Workspace::size_of_value(std::size_t value) const {
+  const ValueInfo& info = values_[value];
+  const std::int64_t rows = info.rows == RowsPer::token ? rows_ : sequences_;
+  const std::size_t bytes = static_cast<std::size_t>(rows * info.width) * size_of(info.dtype);
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+void Workspace::reserve(std::int64_t rows, std::int64_t sequences) {
+  if (rows <= rows_ && sequences <= sequences_) return;
+  rows_ = std::max(rows, rows_);
+  sequences_ = std::max(sequences, sequences_);
+
+  // First fit, largest first: close to optimal for a chain of layers, and quick.
+  std::vector<std::size_t> order;
+  for (std::size_t v = 0; v < values_.size(); ++v)
+    if (lives_[v].used && static_cast<Value>(v) != output_) order.push_back(v);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return size_of_value(a) > size_of_value(b); });
+  std::vector<std::size_t> placed;
+  std::size_t total = 0;
+  for (const std::size_t v : order) {
+    std::vector<std::pair<std::size_t, std::size_t>> taken;  // [begin, end) of values alive at the same time
+    for (const std::size_t other : placed)
+      if (lives_[other].first <= lives_[v].last && lives_[v].first <= lives_[other].last)
+        taken.emplace_back(lives_[other].offset, lives_[other].offset + size_of_value(other));
+    std::sort(taken.begin(), taken.end());
+    std::size_t offset = 0;
+    for (const auto& [begin, end] : taken) {
+      if (offset + size_of_value(v) <= begin) break;
+      offset = std::max(offset, end);
+    }
+    lives_[v].offset = offset;
+    total = std::max(total, offset + size_of_value(v));
+    placed.push_back(v);
+  }
+  arena_ = Buffer();  // before the new one: both at once would double the peak
+  arena_ = Buffer(total);
+}
+
+void Workspace::reserve_output(std::int64_t rows) {
+  if (rows <= output_rows_) return;
+  output_rows_ = rows;
+  const ValueInfo& info = values_[static_cast<std::size_t>(output_)];
+  output_memory_ = Buffer();
+  output_memory_ = Buffer(static_cast<std::size_t>(rows * info.width) * size_of(info.dtype));
+}
+
+std::span<Matrix> Workspace::matrices(std::int64_t rows, std::int64_t sequences) {
+  for (std::size_t v = 0; v < values_.size(); ++v) {
+    const ValueInfo& info = values_[v];
+    const bool is_output = static_cast<Value>(v) == output_;
+    std::int64_t count = info.rows == RowsPer::token ? rows : sequences;
+    if (is_output) count = std::min(count, output_rows_);
+    matrices_[v] = {info.dtype, is_output ? output_memory_.data() : arena_.data() + lives_[v].offset, count, info.width,
+                    info.width};
+  }
+  return matrices_;
+}
+
+}  // namespace eaq
