@@ -30,7 +30,7 @@ struct Model {
 
   std::string resolve(std::string_view tensor) const;  ///< the name in this checkpoint; Error{input} where it is missing
   bool has(std::string_view tensor) const;
-  TensorView tensor(std::string_view name) const { return checkpoint->tensor(resolve(name)); }
+  TensorView tensor(std::string_view tensor_name) const { return checkpoint->tensor(resolve(tensor_name)); }
 };
 /// `where` is a folder, or the name of an embedded model. Checks that every tensor which the graph needs is there with the right
 /// shape.
@@ -123,10 +123,10 @@ class Session {
   /// Logits, f32: [rows, vocabulary], [sequences, vocabulary] (Logits::last) or [sequences, labels]. Valid until the next run.
   Matrix run(const Batch&, const RunHooks& = {});
 
-  /// As run(), but the head works on `chunk` rows at a time and hands them to `sink(first_row, logits)`: all logits of a long
-  /// text never exist at once.
-  void run_chunked(const Batch&, std::int64_t chunk,
-                   const std::function<void(std::int64_t first_row, const Matrix& logits)>& sink, const RunHooks& = {});
+  /// run() in two parts, for texts whose logits should never exist all at once: run_body() leaves out the head, head() then gives
+  /// the logits of `count` rows. The batch must live until the last head(). Each Matrix is valid until the next call.
+  void run_body(const Batch&, const RunHooks& = {});
+  Matrix head(std::int64_t first_row, std::int64_t count);
 
   KvCache* cache();
   std::size_t workspace_bytes() const;

@@ -119,20 +119,22 @@ struct Session::State {
   Program program;
   std::unique_ptr<KvCache> cache;
   Workspace workspace;
+  Batch batch;     // of the last run_body()
+  RunHooks hooks;  // likewise
 
   ExecutionContext& context() { return *packed->device().context; }
 
-  void run_step(const Step& step, const Frame& frame, const RunHooks& hooks) {
-    if (hooks.listener == nullptr) {
+  void run_step(const Step& step, const Frame& frame, const RunHooks& watch) {
+    if (watch.listener == nullptr) {
       step.run(frame);
     } else {
       const Seconds start = monotonic_clock().now();
       step.run(frame);
       context().synchronise();
-      hooks.listener->on_step(name_of(step.kind), step.format, start, monotonic_clock().now());
+      watch.listener->on_step(name_of(step.kind), step.format, start, monotonic_clock().now());
     }
-    if (hooks.probe == nullptr) return;
-    for (const Value v : writes_of(step.op)) (*hooks.probe)(step, frame.values[static_cast<std::size_t>(v)]);
+    if (watch.probe == nullptr) return;
+    for (const Value v : writes_of(step.op)) (*watch.probe)(step, frame.values[static_cast<std::size_t>(v)]);
   }
 
   // The head alone can be cut into rows: it must be the last step, row-wise, and read a value of a row per token.
@@ -180,27 +182,33 @@ Matrix Session::run(const Batch& batch, const RunHooks& hooks) {
   return frame.values[static_cast<std::size_t>(state_->program.output)];
 }
 
-void Session::run_chunked(const Batch& batch, std::int64_t chunk, const std::function<void(std::int64_t, const Matrix&)>& sink,
-                          const RunHooks& hooks) {
-  if (!state_->can_chunk()) return sink(0, run(batch, hooks));
+void Session::run_body(const Batch& batch, const RunHooks& hooks) {
+  if (!state_->can_chunk()) {
+    run(batch, hooks);
+    return;
+  }
   check(batch, state_->packed->graph(), state_->cache.get());
+  state_->batch = batch;
+  state_->hooks = hooks;
   state_->workspace.reserve(batch.rows(), batch.sequences());
-  state_->workspace.reserve_output(std::min(chunk, batch.rows()));
-  std::span<Matrix> values = state_->workspace.matrices(batch.rows(), batch.sequences());
-  const Frame frame{state_->context(), batch, values, state_->cache.get()};
+  const Frame frame{state_->context(), batch, state_->workspace.matrices(batch.rows(), batch.sequences()), state_->cache.get()};
   const auto& steps = state_->program.steps;
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) state_->run_step(steps[i], frame, hooks);
+  state_->context().synchronise();
+}
 
-  const auto& head = std::get<LinearOp>(steps.back().op);
-  const Matrix in = values[static_cast<std::size_t>(head.in)], out = values[static_cast<std::size_t>(head.out)];
-  for (std::int64_t first = 0; first < batch.rows(); first += chunk) {
-    const std::int64_t count = std::min(chunk, batch.rows() - first);
-    values[static_cast<std::size_t>(head.in)] = in.slice(first, count);
-    values[static_cast<std::size_t>(head.out)] = out.slice(0, count);
-    state_->run_step(steps.back(), frame, hooks);
-    state_->context().synchronise();
-    sink(first, values[static_cast<std::size_t>(head.out)]);
-  }
+Matrix Session::head(std::int64_t first_row, std::int64_t count) {
+  const auto output = static_cast<std::size_t>(state_->program.output);
+  if (!state_->can_chunk()) return state_->workspace.current()[output].slice(first_row, count);
+  const Step& step = state_->program.steps.back();
+  const auto in = static_cast<std::size_t>(std::get<LinearOp>(step.op).in);
+  state_->workspace.reserve_output(count);
+  std::span<Matrix> values = state_->workspace.matrices(state_->batch.rows(), state_->batch.sequences());
+  values[in] = values[in].slice(first_row, count);
+  values[output] = values[output].slice(0, count);
+  state_->run_step(step, {state_->context(), state_->batch, values, state_->cache.get()}, state_->hooks);
+  state_->context().synchronise();
+  return values[output];
 }
 
 }  // namespace eaq

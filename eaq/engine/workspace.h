@@ -23,6 +23,9 @@ class Workspace {
   /// reserved for it.
   std::span<Matrix> matrices(std::int64_t rows, std::int64_t sequences);
 
+  /// Those of the last call.
+  std::span<const Matrix> current() const { return matrices_; }
+
   std::size_t bytes() const { return arena_.size() + output_memory_.size(); }
 
  private:
