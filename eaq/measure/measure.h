@@ -1,0 +1,255 @@
+// measure: workloads under meters. Who runs when (randomised blocks, or the original study's sequence), what the meters said
+// meanwhile (a sampler with a thread of its own), and what follows from both (estimates that anyone can repeat from two files).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eaq/base/base.h"
+#include "eaq/meter/meter.h"
+#include "eaq/stats/stats.h"
+
+namespace eaq {
+
+/// One thing to be timed and weighed: a program with its data resident.
+struct Workload {
+  std::string name;                  ///< as messages call it: "tiny-gpt2 int8"
+  std::string model, format, phase;  ///< as visits.csv and the result name them
+  std::int64_t samples_per_run = 1;  ///< sentences, windows or tokens that one run completes
+  /// One run, from submission to completion. `iteration` counts up without end; the program cycles through its real batches by
+  /// it. The listener is null where no meter asks for steps.
+  std::function<void(std::int64_t iteration, StepListener* listener)> run;
+};
+
+// --- what the meters said -----------------------------------------------------------------------------------------------------
+
+/// One edge of a counter, one value of a power, or one fault.
+struct Sample {
+  Seconds time;                  ///< since the record's start
+  std::optional<Joules> energy;  ///< the counter's new value, as the meter gave it
+  std::optional<Watts> power;
+  Fault fault = Fault::none;  ///< with neither energy nor power
+  std::string reason;
+};
+
+/// Everything recorded of one zone, in order of time.
+struct ZoneRecord {
+  std::string name;  ///< "rapl:package-0"
+  Zone zone;
+  MeterLabel label = MeterLabel::measured;
+  std::string meter;  ///< "rapl"
+  std::vector<Sample> samples;
+};
+
+struct SampleRecord {
+  std::vector<ZoneRecord> zones;
+  double polls_per_s = 0;  ///< how often the sampler looked
+};
+
+/// Polls meters and keeps only what is new: edges of counters, and powers that changed or are 50 ms old. On a VirtualClock it
+/// polls as that time passes, on any other clock from a thread of its own.
+class Sampler {
+ public:
+  struct Options {
+    Seconds poll{0};  ///< 0: a fiftieth of the shortest known period, within 0.5 and 5 ms
+  };
+  Sampler(MeterSet& meters, Clock& clock) : Sampler(meters, clock, Options()) {}
+  Sampler(MeterSet& meters, Clock& clock, const Options& options);
+  ~Sampler();  ///< stops
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+
+  Seconds origin() const;  ///< the clock's time at which the record starts
+  SampleRecord stop();     ///< a last look, then the whole record
+  /// The energy so far of some zones, for live decisions; nothing where a zone has no value yet.
+  std::optional<Watts> recent_power(std::span<const std::size_t> zones, Seconds since);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// --- visits -------------------------------------------------------------------------------------------------------------------
+
+/// A stretch of time in which one workload ran without pause, its first part already dropped: a row of visits.csv.
+struct Visit {
+  int block = 0;                     ///< from 0; in protocol `original` the trial
+  int position = 0;                  ///< within the block
+  std::size_t workload = 0;          ///< index into the workloads; idle_workload for a pause with everything resident
+  std::string model, format, phase;  ///< "idle" as format where nothing ran
+  Seconds start, end;                ///< since the record's start; edges of whole iterations
+  std::int64_t iterations = 0;
+  std::optional<Joules> joules;  ///< of the headline zones between start and end
+  std::int64_t edges = 0;        ///< counter edges (or power values) that the joules rest on, of the zone that has fewest
+  std::optional<Celsius> temperature;
+  std::optional<Hertz> clock;
+  std::string void_reason;  ///< empty where the joules stand: otherwise why this visit's energy does not count
+};
+inline constexpr std::size_t idle_workload = static_cast<std::size_t>(-1);
+
+// --- estimates ----------------------------------------------------------------------------------------------------------------
+
+enum class EnergyMethod {
+  counter,     ///< slope of a counter over its edges
+  integral,    ///< integral of sampled power
+  mean_power,  ///< mean of 20 Hz samples times run time: the original study's
+};
+std::string_view name_of(EnergyMethod method);  ///< "counter", "integral", "mean-power"
+
+/// Joules of one zone within a window, or why there are none.
+struct WindowEnergy {
+  std::optional<Joules> joules;
+  std::optional<Watts> error;  ///< standard error of the power (counter only)
+  std::int64_t edges = 0;
+  EnergyMethod method = EnergyMethod::counter;
+  Fault fault = Fault::none;  ///< why there are no joules
+  std::string reason;
+};
+
+/// The energy of the window [start, end] of a plateau. Counter: ordinary least squares of joules on edge times inside the window
+/// (at least 4 edges) gives the power, times the window's length. Power: trapezoids over its values, held past the outer ones.
+WindowEnergy window_energy(const ZoneRecord& zone, Seconds start, Seconds end);
+
+/// The original study's arithmetic: mean of the power as a 20 Hz logger sees it, times the time. Where a zone gives no power, its
+/// counter's differences over 50 ms stand for it.
+WindowEnergy mean_power_energy(const ZoneRecord& zone, Seconds start, Seconds end);
+
+/// An estimate over blocks (or trials): mean and 95 % interval, and the values that it rests on.
+struct Estimate {
+  Interval ci95;               ///< its `mean` is the estimate
+  std::vector<double> trials;  ///< one per block
+};
+
+struct EnergyResult {
+  std::string meter;  ///< the headline zones' full names, "rapl:package-0+package-1"
+  MeterLabel label = MeterLabel::measured;
+  EnergyMethod method = EnergyMethod::counter;
+  Estimate mJ_per_sample;
+  std::optional<Estimate> dynamic_mJ_per_sample;  ///< above idle, block by block, so that the idle's own error is in the interval
+  Watts mean_power{};                             ///< while this workload ran
+  std::optional<Watts> idle_power;                ///< with everything resident, between visits
+  std::optional<double> mean_power_method_mJ;     ///< per sample, by the original study's arithmetic, from runs of its own
+  std::optional<double> scale_uncertainty;        ///< of the sensor, as a fraction; not part of any interval
+  /// mJ per sample of every zone that was read, also those outside the headline; zones are never added up.
+  std::vector<std::pair<std::string, double>> zones;
+};
+
+struct WorkloadResult {
+  std::string name, model, format, phase;
+  std::int64_t samples = 0;                   ///< completed while timed
+  Estimate latency_ms;                        ///< per run; trials are the blocks' means
+  double p50_ms = 0, p90_ms = 0, p99_ms = 0;  ///< over single runs (percentile of type 7)
+  Interval throughput_per_s;                  ///< samples a second, from the same blocks
+  std::optional<EnergyResult> energy;
+  std::string energy_unavailable;  ///< why `energy` is empty
+  int void_visits = 0;             ///< visits whose energy does not count; reasons stand in the visits
+  /// Mean run time in the first half of a visit over that in the second, from block to block: 1 where nothing carries over.
+  std::optional<Interval> carry_over;
+  std::vector<std::string> notes;
+};
+
+/// Two workloads of one model and phase. Ratios are a / b per sample: above 1, b is cheaper or faster.
+struct PairResult {
+  std::size_t a = 0, b = 0;  ///< indices into the workloads
+  Interval speedup;          ///< seconds per sample of a over those of b
+  double speedup_p = 1;      ///< paired t-test on block log-ratios, Holm-adjusted over all pairs of the model and phase
+  std::optional<Interval> energy_ratio;  ///< joules per sample of a over those of b
+  std::optional<double> energy_p;        ///< likewise
+};
+
+struct WarmUp {
+  Seconds duration{};
+  std::int64_t iterations = 0;
+  bool flat = false;  ///< slopes came to rest before the bound
+};
+
+struct MeasureResult {
+  std::vector<WorkloadResult> workloads;  ///< in the order given; without a single visit: samples = 0
+  std::vector<PairResult> pairs;
+  std::vector<Visit> visits;
+  SampleRecord record;
+  WarmUp warm_up;
+  Seconds visit_length{};          ///< as planned, its dropped part included
+  std::string energy_unavailable;  ///< for the whole measurement: why there is no meter
+  bool interrupted = false;
+};
+
+// --- protocols ----------------------------------------------------------------------------------------------------------------
+
+/// Told after every visit: the share done (0 to 1) and what comes next.
+using ProgressCallback = std::function<void(double done, std::string_view what)>;
+
+struct BlockOptions {
+  int blocks = 8;  ///< each visits every workload once in random order and once in reverse
+  /// A visit's length. 0: 2 s where a counter or power moves every 100 ms or its period is unknown, less for quicker ones (20
+  /// periods, at least 0.5 s), 0.25 s where no energy is read.
+  Seconds min_seconds{0};
+  std::uint64_t seed = 0;
+  ZoneRole device = ZoneRole::cpu;      ///< what computes: chooses the headline zone
+  std::size_t hottest = 0;              ///< the workload that warms up
+  Seconds warm_up_bound{10};            ///< give up waiting for flat slopes after this
+  std::int64_t warm_up_iterations = 0;  ///< above 0: this fixed count in place of flat slopes
+  /// The mean-power column: so many runs of so many iterations, each within the bound, after the blocks. 0 trials: no such
+  /// column.
+  int control_trials = 5;
+  std::int64_t control_iterations = 300;
+  Seconds control_bound{4};
+  Seconds poll{0};  ///< the sampler's, see there
+};
+
+/// Randomised blocks (ABBA for two): slow drift meets every workload alike. Ctrl-C finishes the visit in hand; complete blocks
+/// count. Errors of a workload pass through.
+MeasureResult measure_blocks(std::span<const Workload> workloads, MeterSet& meters, Clock& clock, const BlockOptions& options,
+                             const ProgressCallback& progress = {});
+
+struct OriginalOptions {
+  int trials = 5;
+  std::int64_t iterations = 300;
+  std::int64_t warm_up_iterations = 10;
+  Seconds trial_bound{0};  ///< 0: none; otherwise a trial ends early after this
+  std::uint64_t seed = 0;
+  ZoneRole device = ZoneRole::cpu;
+  bool mean_power = true;  ///< the headline method; false: counter or integral of each trial
+  Seconds poll{0};
+};
+
+/// The original study's protocol: workload after workload, warm-up passes, then trials in sequence; energy = mean power x time.
+MeasureResult measure_original(std::span<const Workload> workloads, MeterSet& meters, Clock& clock,
+                               const OriginalOptions& options, const ProgressCallback& progress = {});
+
+// --- from record and visits to results: pure ----------------------------------------------------------------------------------
+
+struct AnalysisOptions {
+  std::uint64_t seed = 0;             ///< of the bootstrap above 20 blocks
+  std::vector<std::size_t> headline;  ///< zones of the record
+  bool mean_power = false;            ///< the headline method is the original study's
+};
+
+/// Fills joules, edges and void_reason of visits from the record.
+void weigh_visits(std::vector<Visit>& visits, const SampleRecord& record, const AnalysisOptions& options);
+
+/// What a measurement publishes of energy and of mean times, recomputed from its record and its visits alone.
+/// `samples_per_run` is one per workload index found in the visits.
+MeasureResult analyse(const std::vector<Visit>& visits, const SampleRecord& record, std::span<const std::int64_t> samples_per_run,
+                      const AnalysisOptions& options);
+
+// --- files --------------------------------------------------------------------------------------------------------------------
+
+/// `t_s,zone,joules,watts`, as the replay meter reads it, zstd-compressed where the name ends in .zst. A fault is a row with
+/// neither. Numbers are written so that they read back as the same double.
+void write_samples(const std::filesystem::path& path, const SampleRecord& record);
+/// Reads it back; a zone with joules is a counter. Error{input} with the line's number.
+SampleRecord read_samples(const std::filesystem::path& path);
+
+/// `block,position,model,format,phase,start_s,end_s,iterations,joules,edges,temperature_C,clock_MHz,void`, quoted where needed.
+void write_visits(const std::filesystem::path& path, std::span<const Visit> visits);
+/// Reads it back. Workloads are numbered by (model, format, phase) in order of appearance.
+std::vector<Visit> read_visits(const std::filesystem::path& path);
+
+}  // namespace eaq
