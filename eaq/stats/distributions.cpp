@@ -66,8 +66,8 @@ double t_cdf(double t, double degrees) {
   require(degrees > 0, "t_cdf wants degrees > 0");
   const double square = t * t;
   // Near the centre the small side of the mirrored integral keeps the digits.
-  const double upper_tail = square < degrees ? 0.5 * (1 - incomplete_beta(0.5, 0.5 * degrees, square / (degrees + square)))
-                                             : 0.5 * incomplete_beta(0.5 * degrees, 0.5, degrees / (degrees + square));
+  const double upper_tail = square < 1 ? 0.5 * (1 - incomplete_beta(0.5, 0.5 * degrees, square / (degrees + square)))
+                                       : 0.5 * incomplete_beta(0.5 * degrees, 0.5, degrees / (degrees + square));
   return t > 0 ? 1 - upper_tail : upper_tail;
 }
 
