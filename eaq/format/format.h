@@ -22,6 +22,8 @@ struct LinearWeight {
 
   /// Output rows [first, first + count) as f32, row-major [count, in_features]. The one way in which formats read a checkpoint.
   void read_rows(std::int64_t first, std::int64_t count, float* out) const;
+  /// Error{input} where the parts are not floating-point matrices that stack to [out_features, in_features].
+  void check() const;
 };
 
 /// A packed weight that can multiply on one device. Made once, run many times; run() allocates nothing after its first call at a

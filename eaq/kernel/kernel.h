@@ -162,4 +162,60 @@ struct KernelReport {
   bool emulated = false;
 };
 
+/// How a packed weight [n, k] lies in memory: panels of `width` outputs, each [padded_k / group][width][group] elements, zeros
+/// where n or k end. A kernel reads a panel front to back; `group` neighbours in k share one multiply-add instruction (1 in f32,
+/// 2 in bf16, 4 in int8). Width 64 is also what oneDNN's AVX-512 kernels read (its BA16a64b, BA16a64b2a, BA16a64b4a).
+struct PanelLayout {
+  DType dtype = DType::f32;  ///< f32, bf16, f16 or i8
+  std::int64_t n = 0, k = 0;
+  int width = 64, group = 1;
+
+  std::int64_t panels() const { return (n + width - 1) / width; }
+  std::int64_t padded_k() const { return (k + 16 * group - 1) / (16 * group) * (16 * group); }
+  std::int64_t panel_elements() const { return padded_k() * width; }
+  std::size_t bytes() const { return static_cast<std::size_t>(panels() * panel_elements()) * size_of(dtype); }
+  /// Of element (output, input), in elements.
+  std::int64_t offset(std::int64_t output, std::int64_t input) const {
+    return output / width * panel_elements() + input / group * width * group + output % width * group + input % group;
+  }
+};
+
+/// In which type a product multiplies; sums are f32, and int32 for s8.
+enum class Arithmetic { f32, bf16, s8 };
+std::string_view name_of(Arithmetic arithmetic);  ///< "f32", "bf16", "s8"
+
+/// Whether the processor multiplies so at a level (bf16: AVX512-BF16 or AMX). f32 and s8 always: s8 widens to 16 bits without
+/// VNNI.
+bool multiplies(Isa isa, Arithmetic arithmetic);
+
+/// A weight [n, k] in panels, and its product. The kernels are chosen by `isa` once, when it is made.
+class PackedWeight {
+ public:
+  /// `storage` f32, bf16 or f16 for f32 arithmetic (16 bits are widened in registers), bf16 for bf16, i8 for s8.
+  PackedWeight(DType storage, Arithmetic arithmetic, std::int64_t n, std::int64_t k, Isa isa = cpu_isa());
+  ~PackedWeight();
+  PackedWeight(const PackedWeight&) = delete;
+  PackedWeight& operator=(const PackedWeight&) = delete;
+
+  /// Output rows [first, first + count), row-major [count, k], rounded to the storage type, to nearest even. Different threads
+  /// may pack different panels: `first` must be a multiple of 64 where several do.
+  void pack(std::int64_t first, std::int64_t count, const float* rows);
+  /// The same for s8: integers from -127 to 127 and what one step of each output is worth.
+  void pack(std::int64_t first, std::int64_t count, const std::int8_t* rows, const float* scales);
+  /// One output row as f32 (integers times their scale).
+  void unpack(std::int64_t n, float* row) const;
+
+  /// y = activation(x w^T + bias) + residual. s8: each row of x is first quantised by quantise_row().
+  void multiply(CpuContext&, const Matrix& x, const Matrix& y, const Epilogue&) const;
+
+  const PanelLayout& layout() const;
+  Arithmetic arithmetic() const;
+  std::size_t bytes() const;                 ///< panels and scales
+  std::vector<std::string> kernels() const;  ///< names of the kernels that have run, in the order of their first run
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 }  // namespace eaq

@@ -1,0 +1,57 @@
+#include "eaq/format/packed_product.h"
+
+#include <algorithm>
+
+namespace eaq {
+namespace {
+
+class PackedProduct final : public Product {
+ public:
+  PackedProduct(CpuContext& context, const LinearWeight& weight, const PackedProductTraits& traits)
+      : traits_(traits), packed_(traits.dtype, traits.arithmetic, weight.out_features, weight.in_features) {
+    pack_in_parallel(context, weight,
+                     [&](std::int64_t first, std::int64_t count, float* rows) { packed_.pack(first, count, rows); });
+  }
+
+  void run(ExecutionContext& context, const Matrix& x, const Matrix& y, const Epilogue& epilogue) const override {
+    packed_.multiply(cpu_context(context), x, y, epilogue);
+  }
+  void row(std::int64_t n, float* out) const override { packed_.unpack(n, out); }
+  std::size_t bytes() const override { return packed_.bytes(); }
+  KernelReport report() const override {
+    return {.kernels = packed_.kernels(),
+            .storage = std::string(traits_.storage),
+            .arithmetic = std::string(name_of(packed_.arithmetic()))};
+  }
+
+ private:
+  PackedProductTraits traits_;
+  PackedWeight packed_;
+};
+
+}  // namespace
+
+CpuContext& cpu_context(ExecutionContext& context) {
+  if (auto* cpu = dynamic_cast<CpuContext*>(&context)) return *cpu;
+  throw Error(ErrorKind::bug, "a CPU product was given a context of '" + std::string(context.device()) + "'");
+}
+
+void pack_in_parallel(CpuContext& context, const LinearWeight& weight,
+                      const std::function<void(std::int64_t, std::int64_t, float*)>& pack) {
+  weight.check();
+  constexpr std::int64_t block = 64;
+  const std::int64_t tasks = (weight.out_features + block - 1) / block;
+  context.parallel(tasks, [&](std::int64_t task, int thread) {
+    const std::int64_t first = task * block, count = std::min(block, weight.out_features - first);
+    auto* rows =
+        reinterpret_cast<float*>(context.scratch(thread, static_cast<std::size_t>(count * weight.in_features) * sizeof(float)));
+    weight.read_rows(first, count, rows);
+    pack(first, count, rows);
+  });
+}
+
+std::unique_ptr<Product> make_packed_product(CpuContext& context, const LinearWeight& weight, const PackedProductTraits& traits) {
+  return std::make_unique<PackedProduct>(context, weight, traits);
+}
+
+}  // namespace eaq

@@ -1,0 +1,183 @@
+// Products in f32 on panels of f32, bf16 or f16: 6 rows of x by one panel in registers, the panel's 16-bit elements widened on
+// load, or once per block of rows into scratch where many rows share them.
+//
+// Registers: AVX2 has 16, of which 6 x 2 hold sums; AVX-512 has 32, of which 6 x 4 do. k is cut so that a panel's part stays in
+// L1 while all rows of the tile pass over it.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "eaq/kernel/gemm_f32.cpp"
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#include <hwy/foreach_target.h>
+//
+#include <hwy/highway.h>
+
+#include <algorithm>
+
+#include "eaq/kernel/gemm_tile.h"
+
+#ifndef EAQ_GEMM_F32_ONCE
+#define EAQ_GEMM_F32_ONCE
+namespace eaq::gemm {
+
+/// One call: rows of x times k elements of one panel.
+struct PanelCall {
+  const float* x = nullptr;
+  std::int64_t x_stride = 0, rows = 0, k = 0;
+  const void* panel = nullptr;
+  float* out = nullptr;
+  std::int64_t out_stride = 0;
+  bool add = false;  ///< to what out holds
+};
+
+/// Kernels of one level.
+struct PanelKernels {
+  void (*f32)(const PanelCall&);
+  void (*bf16)(const PanelCall&);
+  void (*f16)(const PanelCall&);
+  void (*widen_bf16)(const void* from, std::int64_t n, float* to);
+  void (*widen_f16)(const void* from, std::int64_t n, float* to);
+};
+
+}  // namespace eaq::gemm
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace eaq::gemm::HWY_NAMESPACE {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr hn::ScalableTag<float> d32;
+constexpr int lanes = HWY_TARGET == HWY_AVX3 ? 16 : 8;
+constexpr int vectors = HWY_TARGET == HWY_AVX3 ? 4 : 2;  // per panel row
+constexpr int width = lanes * vectors;
+constexpr int max_rows = 6;
+using V32 = hn::Vec<decltype(d32)>;
+
+HWY_INLINE V32 load(const float* p) { return hn::LoadU(d32, p); }
+HWY_INLINE V32 load(const hwy::bfloat16_t* p) {
+  return hn::PromoteTo(d32, hn::LoadU(hn::Rebind<hwy::bfloat16_t, decltype(d32)>(), p));
+}
+HWY_INLINE V32 load(const hwy::float16_t* p) {
+  return hn::PromoteTo(d32, hn::LoadU(hn::Rebind<hwy::float16_t, decltype(d32)>(), p));
+}
+
+template <class Weight, int rows>
+HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out) {
+  V32 sums[rows][vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sums[r][v] = c.add ? hn::LoadU(d32, out + r * c.out_stride + v * lanes) : hn::Zero(d32);
+  const Weight* w = static_cast<const Weight*>(c.panel);
+  for (std::int64_t k = 0; k < c.k; ++k, w += width) {
+    V32 column[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) column[v] = load(w + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const V32 one = hn::Set(d32, x[r * c.x_stride + k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(one, column[v], sums[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) hn::StoreU(sums[r][v], d32, out + r * c.out_stride + v * lanes);
+}
+
+template <class Weight>
+void multiply(const PanelCall& c) {
+  std::int64_t r = 0;
+  for (; r + max_rows <= c.rows; r += max_rows)
+    rows_by_panel<Weight, max_rows>(c, c.x + r * c.x_stride, c.out + r * c.out_stride);
+  const float* x = c.x + r * c.x_stride;
+  float* out = c.out + r * c.out_stride;
+  switch (c.rows - r) {
+    case 1:
+      return rows_by_panel<Weight, 1>(c, x, out);
+    case 2:
+      return rows_by_panel<Weight, 2>(c, x, out);
+    case 3:
+      return rows_by_panel<Weight, 3>(c, x, out);
+    case 4:
+      return rows_by_panel<Weight, 4>(c, x, out);
+    case 5:
+      return rows_by_panel<Weight, 5>(c, x, out);
+    default:
+      return;
+  }
+}
+
+template <class Weight>
+void widen(const void* from, std::int64_t n, float* to) {
+  const Weight* w = static_cast<const Weight*>(from);
+  for (std::int64_t i = 0; i < n; i += lanes) hn::StoreU(load(w + i), d32, to + i);
+}
+
+constexpr PanelKernels kernels{multiply<float>, multiply<hwy::bfloat16_t>, multiply<hwy::float16_t>, widen<hwy::bfloat16_t>,
+                               widen<hwy::float16_t>};
+#endif
+}  // namespace eaq::gemm::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace eaq::gemm {
+namespace {
+
+class HighwayF32 final : public TileKernel {
+ public:
+  HighwayF32(DType storage, Isa isa)
+      : storage_(storage), wide_(isa >= Isa::avx512), table_(wide_ ? N_AVX3::kernels : N_AVX2::kernels) {}
+
+  std::string name() const override {
+    return std::string("eaq ") + (wide_ ? "avx512" : "avx2") + " " +
+           (storage_ == DType::f32    ? "f32"
+            : storage_ == DType::bf16 ? "bf16 widened to f32"
+                                      : "f16 widened to f32");
+  }
+  DType input() const override { return DType::f32; }
+  std::size_t scratch(const PanelLayout& layout, std::int64_t, std::int64_t) const override {
+    return storage_ == DType::f32 ? 0 : static_cast<std::size_t>(part() * layout.width) * sizeof(float);
+  }
+
+  void run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte* scratch, int) const override {
+    for (std::int64_t p = 0; p < panels.count; ++p)
+      for (std::int64_t k = 0; k < x.k; k += part()) {
+        PanelCall call{.x = reinterpret_cast<const float*>(x.data) + k,
+                       .x_stride = x.stride,
+                       .rows = x.rows,
+                       .k = std::min(part(), x.k - k),
+                       .panel = panels.panel(p) + static_cast<std::size_t>(k * panels.layout->width) * size_of(storage_),
+                       .out = reinterpret_cast<float*>(out) + p * panels.layout->width,
+                       .out_stride = panels.columns(),
+                       .add = k > 0};
+        multiply(call, panels.layout->width, reinterpret_cast<float*>(scratch));
+      }
+  }
+
+ private:
+  // Bytes of a panel's part: 3/4 of a 32 KiB L1.
+  std::int64_t part() const { return wide_ ? 96 : 384; }
+
+  void multiply(PanelCall& call, std::int64_t width, float* scratch) const {
+    if (storage_ == DType::f32) return table_.f32(call);
+    const bool bf16 = storage_ == DType::bf16;
+    // Widening costs about as much as one pass of rows; from three passes on it is done once.
+    if (call.rows <= 12) return bf16 ? table_.bf16(call) : table_.f16(call);
+    (bf16 ? table_.widen_bf16 : table_.widen_f16)(call.panel, call.k * width, scratch);
+    call.panel = scratch;
+    table_.f32(call);
+  }
+
+  DType storage_;
+  bool wide_;
+  PanelKernels table_;
+};
+
+}  // namespace
+
+std::unique_ptr<TileKernel> highway_f32(DType storage, Isa isa) { return std::make_unique<HighwayF32>(storage, isa); }
+int highway_width(Isa isa) { return isa >= Isa::avx512 ? 64 : 16; }
+
+}  // namespace eaq::gemm
+#endif
