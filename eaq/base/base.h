@@ -10,4 +10,5 @@
 #include "eaq/base/progress.h"
 #include "eaq/base/registry.h"
 #include "eaq/base/units.h"
+#include "eaq/base/version.h"
 #include "eaq/base/virtual_clock.h"

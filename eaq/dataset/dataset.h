@@ -114,29 +114,31 @@ struct WindowOptions {
 std::vector<Window> windows(std::int64_t tokens, const WindowOptions& options);
 
 enum class Fill {
-  none,     ///< rows one after another
-  longest,  ///< to the longest row of the batch
+  none,     ///< sequences one after another
+  longest,  ///< to the longest sequence of the batch
   fixed,    ///< to BatchOptions::length
 };
 
 struct BatchOptions {
-  int rows = 32;  ///< the last batch may have fewer
+  int sequences = 32;  ///< the last batch may have fewer
   Fill fill = Fill::none;
-  int length = 0;           ///< for Fill::fixed; a longer row is Error{input}: cut it when tokenising (max_length)
+  int length = 0;           ///< for Fill::fixed; a longer sequence is Error{input}: cut it when tokenising (max_length)
   std::int32_t pad_id = 0;  ///< the tokenizer's padding token
 };
 
-/// Some rows in the data's order, ready to copy to a device. Row r is ids[row_begin[r], row_begin[r] + lengths[r]); what lies
-/// between it and row_begin[r + 1] is padding.
+/// Some sequences in the data's order, ready to copy to a device; a row is one token. Sequence s is rows
+/// [row_begin[s], row_begin[s] + lengths[s]); what lies between them and row_begin[s + 1] is padding.
 struct TokenBatch {
-  std::int64_t first = 0;  ///< index of row 0 among the sentences or windows
-  std::vector<std::int32_t> ids;
-  std::vector<std::int32_t> row_begin;  ///< [rows + 1]
-  std::vector<std::int32_t> lengths;    ///< [rows], real tokens
-  std::vector<std::int32_t> labels;     ///< [rows]; empty for text
-  std::vector<std::int32_t> targets;    ///< [rows], Window::targets; empty for sentences
+  std::int64_t first = 0;               ///< index of sequence 0 among the sentences or windows
+  std::vector<std::int32_t> ids;        ///< [rows]
+  std::vector<std::int32_t> positions;  ///< [rows], from 0 in each sequence
+  std::vector<std::int32_t> row_begin;  ///< [sequences + 1]
+  std::vector<std::uint8_t> key_mask;   ///< [rows], 0 for padding; empty where there is none
+  std::vector<std::int32_t> lengths;    ///< [sequences], without padding
+  std::vector<std::int32_t> labels;     ///< [sequences]; empty for text
+  std::vector<std::int32_t> targets;    ///< [sequences], Window::targets; empty for sentences
 
-  std::size_t rows() const { return lengths.size(); }
+  std::size_t sequences() const { return lengths.size(); }
 };
 
 std::vector<TokenBatch> make_batches(const Sentences& sentences, const BatchOptions& options);
