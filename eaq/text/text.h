@@ -94,9 +94,13 @@ class Tokenizer {
 /// the file and what is wrong, missing or not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_dir);
 
-class SubwordModel;  // eaq/text/subword.h, for the rooms of this floor
+// For the rooms of this floor: eaq/text/subword.h and eaq/text/config.h.
+class SubwordModel;
 struct SubwordSource;
-struct PipelineSpec;
+struct TokenizerDocument;
+namespace text {
+class TokenizerConfig;
+}
 
 /// A kind of tokenizer: the model that splits words into pieces.
 struct TokenizerKind {
@@ -106,7 +110,7 @@ struct TokenizerKind {
   std::vector<std::string_view> vocabulary_files;  ///< what a folder without tokenizer.json must hold
   std::unique_ptr<SubwordModel> (*from_json)(const SubwordSource& model);
   /// The sections that a tokenizer.json made from those files would have.
-  PipelineSpec (*from_files)(const std::filesystem::path& model_dir);
+  TokenizerDocument (*from_files)(const std::filesystem::path& model_dir, const text::TokenizerConfig& config);
 };
 
 /// All kinds, in the order of their names. The table is written by CMake from the subfolders.
