@@ -94,6 +94,9 @@ endfunction()
 
 function(eaq_add_benchmarks)
   eaq_add_programs(bench BUILT folders LINK benchmark::benchmark benchmark::benchmark_main)
+  add_executable(tokenizer_parity bench/tokenizers/encode.cpp)  # for bench/tokenizers/parity.py
+  target_link_libraries(tokenizer_parity PRIVATE eaq)
+  eaq_warnings(tokenizer_parity)
 endfunction()
 
 # Every *_fuzz.cpp is a libFuzzer program of its own; scripts/fuzz runs them.

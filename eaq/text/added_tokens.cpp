@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include "eaq/base/json.h"
 
 namespace eaq::text {
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include "eaq/base/json.h"
 
 namespace eaq::text {
 namespace {
@@ -34,23 +35,26 @@ AddedToken read_added_token(const Json& section, const std::string& file) {
 }
 
 TokenizerConfig::TokenizerConfig(const std::filesystem::path& dir) : name_((dir / "tokenizer_config.json").string()) {
+  Json config = Json::object(), special = Json::object(), added = Json::object();
   const auto read = [&](const char* file, Json& into) {
     if (!std::filesystem::exists(dir / file)) return;
     into = read_json(dir / file);
     if (!into.is_object()) throw Error(ErrorKind::input, printable((dir / file).string()) + ": not a JSON object");
   };
-  read("tokenizer_config.json", config_);
+  read("tokenizer_config.json", config);
   // Transformers overlooks the older files where the newer one lists the added tokens.
-  if (config_.contains("added_tokens_decoder")) return;
-  Json special = Json::object();
-  read("special_tokens_map.json", special);
-  for (const auto& [key, value] : special.items()) config_[key] = value;
-  read("added_tokens.json", added_);
+  if (!config.contains("added_tokens_decoder")) {
+    read("special_tokens_map.json", special);
+    for (const auto& [key, value] : special.items()) config[key] = value;
+    read("added_tokens.json", added);
+  }
+  config_ = std::make_shared<const Json>(std::move(config));
+  added_ = std::make_shared<const Json>(std::move(added));
 }
 
 const Json* TokenizerConfig::find(const std::string& key) const {
-  const auto it = config_.find(key);
-  return it == config_.end() || it->is_null() ? nullptr : &*it;
+  const auto it = config_->find(key);
+  return it == config_->end() || it->is_null() ? nullptr : &*it;
 }
 
 std::optional<std::string> TokenizerConfig::token(std::string_view role) const {
@@ -59,16 +63,16 @@ std::optional<std::string> TokenizerConfig::token(std::string_view role) const {
 }
 
 std::optional<bool> TokenizerConfig::flag(const char* option) const {
-  return find(option) == nullptr ? std::nullopt : std::optional(get<bool>(config_, option, name_));
+  return find(option) == nullptr ? std::nullopt : std::optional(get<bool>(*config_, option, name_));
 }
 
 std::optional<std::string> TokenizerConfig::text(const char* option) const {
-  return find(option) == nullptr ? std::nullopt : std::optional(get<std::string>(config_, option, name_));
+  return find(option) == nullptr ? std::nullopt : std::optional(get<std::string>(*config_, option, name_));
 }
 
 std::optional<std::int64_t> TokenizerConfig::model_max_length() const {
   if (find("model_max_length") == nullptr) return std::nullopt;
-  const double length = get<double>(config_, "model_max_length", name_);
+  const double length = get<double>(*config_, "model_max_length", name_);
   if (length > 1e15) return std::nullopt;
   if (length < 1 || length != static_cast<double>(static_cast<std::int64_t>(length)))
     throw Error(ErrorKind::input, printable(name_) + ": 'model_max_length' must be a whole number from 1 on");
@@ -113,7 +117,7 @@ std::vector<AddedToken> TokenizerConfig::added_tokens() const {
   if (const Json* listed = find("added_tokens_decoder"); listed != nullptr) {
     for (const auto& [id, token] : listed->items()) tokens.emplace_back(id_from_key(id, name_), read_added_token(token, name_));
   }
-  for (const auto& [content, id] : added_.items()) {
+  for (const auto& [content, id] : added_->items()) {
     if (!id.is_number_integer())
       throw Error(ErrorKind::input, "added_tokens.json: the id of '" + printable(content) + "' is no integer");
     AddedToken token{.content = content};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "eaq/base/json.h"
+#include "eaq/text/json_fwd.h"
 #include "eaq/text/subword.h"
 
 namespace eaq::text {
@@ -25,7 +26,6 @@ AddedToken read_added_token(const Json& section, const std::string& file);
 
 class TokenizerConfig {
  public:
-  TokenizerConfig() = default;
   explicit TokenizerConfig(const std::filesystem::path& dir);
 
   /// The token with a role ("pad", "unk", ...), where the files name one.
@@ -46,7 +46,7 @@ class TokenizerConfig {
   const Json* find(const std::string& key) const;
   AddedToken as_special(const Json& value) const;
 
-  Json config_ = Json::object(), added_ = Json::object();
+  std::shared_ptr<const Json> config_, added_;  // objects
   std::string name_;
 };
 

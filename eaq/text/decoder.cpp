@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "eaq/base/base.h"
+#include "eaq/base/json.h"
 #include "eaq/text/byte_level.h"
 #include "eaq/text/pattern.h"
 #include "eaq/text/utf8.h"

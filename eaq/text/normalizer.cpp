@@ -1,6 +1,7 @@
 #include "eaq/text/normalizer.h"
 
 #include "eaq/base/base.h"
+#include "eaq/base/json.h"
 #include "eaq/text/byte_level.h"
 #include "eaq/text/pattern.h"
 

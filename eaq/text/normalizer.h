@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "eaq/base/json.h"
+#include "eaq/text/json_fwd.h"
 #include "eaq/text/unicode.h"
 
 namespace eaq::text {

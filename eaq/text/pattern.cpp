@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "eaq/base/base.h"
+#include "eaq/base/json.h"
 
 namespace eaq::text {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "eaq/base/json.h"
+#include "eaq/text/json_fwd.h"
 #include "eaq/text/regex.h"
 #include "eaq/text/unicode.h"
 

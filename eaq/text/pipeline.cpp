@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <limits>
+#include "eaq/base/json.h"
 
 namespace eaq::text {
 namespace {
 
 const Json& section(const TokenizerDocument& document, const char* key) {
   static const Json none;
-  const auto it = document.sections.find(key);
-  return it == document.sections.end() ? none : *it;
+  const auto it = document.sections->find(key);
+  return it == document.sections->end() ? none : *it;
 }
 
 Side read_side(const std::string& name, const std::string& file) {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "eaq/base/json.h"
+#include "eaq/text/json_fwd.h"
 
 namespace eaq::text {
 

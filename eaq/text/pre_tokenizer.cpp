@@ -1,6 +1,7 @@
 #include "eaq/text/pre_tokenizer.h"
 
 #include "eaq/base/base.h"
+#include "eaq/base/json.h"
 #include "eaq/text/byte_level.h"
 #include "eaq/text/gpt2_split.h"
 

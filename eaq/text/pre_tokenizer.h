@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "eaq/base/json.h"
+#include "eaq/text/json_fwd.h"
 #include "eaq/text/pattern.h"
 
 namespace eaq::text {

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "eaq/base/json.h"
+#include "eaq/text/json_fwd.h"
 #include "eaq/text/text.h"
 
 namespace eaq {
@@ -25,7 +25,7 @@ struct SubwordSource {
 
 /// The sections of a tokenizer.json.
 struct TokenizerDocument {
-  Json sections;
+  std::shared_ptr<Json> sections;
   std::string name;  ///< the file that they are from, for messages
 };
 

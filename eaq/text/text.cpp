@@ -41,7 +41,8 @@ void apply_config(Json& sections, const text::TokenizerConfig& config) {
 }
 
 TokenizerDocument read_document(const fs::path& dir, const text::TokenizerConfig& config) {
-  if (const fs::path file = dir / "tokenizer.json"; fs::exists(file)) return {read_json(file), file.string()};
+  if (const fs::path file = dir / "tokenizer.json"; fs::exists(file))
+    return {std::make_shared<Json>(read_json(file)), file.string()};
   for (const auto& row : tokenizer_kinds())
     if (row.entry != nullptr && holds_all(dir, *row.entry)) return row.entry->from_files(dir, config);
   throw Error(ErrorKind::input, printable(dir.string()) + ": no tokenizer: the folder has no " + known_files());
@@ -52,8 +53,8 @@ TokenizerDocument read_document(const fs::path& dir, const text::TokenizerConfig
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_dir) {
   const text::TokenizerConfig config(model_dir);
   TokenizerDocument document = read_document(model_dir, config);
-  if (!document.sections.is_object()) throw Error(ErrorKind::input, printable(document.name) + ": not a JSON object");
-  apply_config(document.sections, config);
+  if (!document.sections->is_object()) throw Error(ErrorKind::input, printable(document.name) + ": not a JSON object");
+  apply_config(*document.sections, config);
   return std::make_unique<text::Pipeline>(document, config);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "eaq/base/json.h"
 #include "eaq/text/byte_level.h"
 #include "eaq/text/config.h"
 #include "eaq/text/utf8.h"
@@ -186,7 +187,7 @@ TokenizerDocument from_files(const std::filesystem::path& dir, const text::Token
   const std::pair<std::string_view, std::string_view> roles[] = {
       {"bos", end_of_text}, {"eos", end_of_text}, {"unk", end_of_text}};
   text::add_special_tokens(sections, config, roles);
-  return {std::move(sections), (dir / "vocab.json").string()};
+  return {std::make_shared<Json>(std::move(sections)), (dir / "vocab.json").string()};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // word that cannot be cut whole is one unknown token. Source: Schuster and Nakajima, 2012, as BERT's tokenization.py has it.
 #include <algorithm>
 
+#include "eaq/base/json.h"
 #include "eaq/text/config.h"
 #include "eaq/text/subword.h"
 #include "eaq/text/utf8.h"
@@ -121,7 +122,7 @@ TokenizerDocument from_files(const std::filesystem::path& dir, const text::Token
   static constexpr std::pair<std::string_view, std::string_view> roles[] = {
       {"unk", "[UNK]"}, {"sep", "[SEP]"}, {"pad", "[PAD]"}, {"cls", "[CLS]"}, {"mask", "[MASK]"}};
   text::add_special_tokens(sections, config, roles);
-  return {std::move(sections), (dir / "vocab.txt").string()};
+  return {std::make_shared<Json>(std::move(sections)), (dir / "vocab.txt").string()};
 }
 
 }  // namespace
