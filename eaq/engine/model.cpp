@@ -44,6 +44,28 @@ std::filesystem::path folder_of(const std::string& where) {
                                     searched_places("models/" + where) + ")");
 }
 
+bool same_content(const Checkpoint& checkpoint, const std::string& a, const std::string& b) {
+  const TensorView x = checkpoint.tensor(a), y = checkpoint.tensor(b);
+  if (x.dtype != y.dtype || x.shape != y.shape) return false;
+  const bool same = std::equal(x.bytes().begin(), x.bytes().end(), y.bytes().begin());
+  checkpoint.release(a), checkpoint.release(b);
+  return same;
+}
+
+// A configuration may say that the head is tied while the checkpoint stores a head of its own; Transformers then believes the checkpoint.
+void untie_stored_heads(Model& model) {
+  for (Node& node : model.graph.nodes) {
+    const Site* site = std::get_if<LinearNode>(&node.op) != nullptr ? model.graph.site(node.site) : nullptr;
+    if (site == nullptr || site->tied_to.empty()) continue;
+    const std::string own = site->id + ".weight", shared = site->weight.tensors[0];
+    if (!model.checkpoint->contains(own) || model.resolve(shared) == own || same_content(*model.checkpoint, own, model.resolve(shared))) continue;
+    auto& mutable_site = model.graph.sites[static_cast<std::size_t>(site - model.graph.sites.data())];
+    mutable_site.tied_to.clear();
+    mutable_site.weight.tensors = std::get<LinearNode>(node.op).weight.tensors = {own};
+    model.graph.parameters += mutable_site.parameters;
+  }
+}
+
 }  // namespace
 
 bool Model::has(std::string_view tensor) const {
@@ -58,6 +80,9 @@ std::string Model::resolve(std::string_view tensor) const {
     const std::string_view bare = tensor.substr(graph.base_prefix.size());
     if (checkpoint->contains(bare)) return std::string(bare);
   }
+  // Of a tied pair only the head may be stored.
+  for (const Site& site : graph.sites)
+    if (!site.tied_to.empty() && site.weight.tensors[0] == tensor && checkpoint->contains(site.id + ".weight")) return site.id + ".weight";
   throw Error(ErrorKind::input, printable(path.string()) + ": the checkpoint has no tensor '" + std::string(tensor) +
                                     "', which config.json asks for");
 }
@@ -70,6 +95,7 @@ Model open_model(const std::string& where) {
   model.name = clean.filename().string();
   model.graph = graph_of(model.path);
   model.checkpoint = open_checkpoint(model.path);
+  untie_stored_heads(model);
   for (const Node& node : model.graph.nodes) check(model, node);
   return model;
 }

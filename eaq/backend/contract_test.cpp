@@ -1,0 +1,226 @@
+// Every backend against the reference, for every op: the same small Programs run on both, on the same random values, odd sizes
+// included.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "eaq/backend/backend.h"
+
+namespace eaq {
+namespace {
+
+constexpr unsigned seed = 20261124;
+
+// A Program of one op, with what it reads. Values are filled from a seeded generator, the same on every backend.
+struct Case {
+  std::string name;
+  std::vector<ValueInfo> values;
+  std::function<Op(const Backend&, ExecutionContext&)> op;
+  bool causal_cache = false;
+};
+
+std::shared_ptr<const std::vector<float>> random_vector(std::int64_t n, unsigned salt) {
+  std::mt19937 random(seed + salt);
+  std::normal_distribution<float> normal;
+  auto values = std::make_shared<std::vector<float>>(static_cast<std::size_t>(n));
+  for (float& x : *values) x = normal(random);
+  return values;
+}
+
+std::shared_ptr<const Product> product_of(const Backend& backend, ExecutionContext& context, const char* format, std::int64_t out,
+                                          std::int64_t in) {
+  const auto values = random_vector(out * in, 7);
+  const Tensor weight(Shape{out, in}, std::span<const float>(*values));
+  LinearWeight linear;
+  linear.parts = {weight.view()}, linear.out_features = out, linear.in_features = in;
+  return backend.make_product(format_named(format), context, linear);
+}
+
+struct Shapes {
+  std::vector<std::int32_t> row_begin;
+  std::vector<std::int32_t> past;
+  bool masked = false;
+};
+
+class Runner {
+ public:
+  Runner(const Backend& backend, const Shapes& shapes)
+      : backend_(backend), context_(backend.make_context({.threads = 2})), shapes_(shapes) {
+    const auto rows = static_cast<std::size_t>(shapes.row_begin.back());
+    std::mt19937 random(seed);
+    for (std::size_t r = 0; r < rows; ++r)
+      ids_.push_back(static_cast<std::int32_t>(random() % 13)), positions_.push_back(static_cast<std::int32_t>(random() % 11));
+    for (std::size_t r = 0; shapes.masked && r < rows; ++r) mask_.push_back(r % 3 != 1);
+  }
+
+  // The value `out` after one run, as doubles.
+  std::vector<double> run(const Case& c, Value out) {
+    Program program;
+    program.values = c.values;
+    program.output = out;
+    program.steps.push_back({"site", StepKind::other, "fp32", c.op(backend_, *context_), {}});
+    backend_.bind(program, *context_);
+
+    const Batch batch{ids_, positions_, shapes_.row_begin, mask_, shapes_.past};
+    std::vector<std::vector<float>> memory;
+    std::vector<Matrix> matrices;
+    for (std::size_t v = 0; v < c.values.size(); ++v) {
+      const std::int64_t rows = c.values[v].rows == RowsPer::token ? batch.rows() : batch.sequences();
+      memory.push_back(*random_vector(rows * c.values[v].width, static_cast<unsigned>(v)));
+      matrices.push_back(
+          {DType::f32, reinterpret_cast<std::byte*>(memory.back().data()), rows, c.values[v].width, c.values[v].width});
+    }
+    std::unique_ptr<KvCache> cache;
+    if (!shapes_.past.empty()) {
+      const std::int64_t width = c.values[1].width;
+      cache = std::make_unique<KvCache>(DType::f32, 1, batch.sequences(), 40, width);
+      const auto old = random_vector(static_cast<std::int64_t>(cache->keys.size() / sizeof(float)), 99);
+      std::copy(old->begin(), old->end(), cache->keys.as<float>());
+      std::copy(old->rbegin(), old->rend(), cache->values.as<float>());
+    }
+    program.steps[0].run({*context_, batch, matrices, cache.get()});
+    context_->synchronise();
+    return {memory[static_cast<std::size_t>(out)].begin(), memory[static_cast<std::size_t>(out)].end()};
+  }
+
+ private:
+  const Backend& backend_;
+  std::unique_ptr<ExecutionContext> context_;
+  Shapes shapes_;
+  std::vector<std::int32_t> ids_, positions_;
+  std::vector<std::uint8_t> mask_;
+};
+
+void expect_same_as_reference(const Case& c, Value out, const Shapes& shapes, double tolerance = 3e-5) {
+  const std::vector<double> wanted = Runner(backend_named("ref"), shapes).run(c, out);
+  double norm = 0;
+  for (const double x : wanted) norm = std::max(norm, std::abs(x));
+  ASSERT_GT(norm, 0) << c.name;
+  for (const auto& row : backends()) {
+    if (row.entry == nullptr || row.entry->device() == "ref" || !row.entry->unavailable_reason().empty()) continue;
+    const std::vector<double> got = Runner(*row.entry, shapes).run(c, out);
+    ASSERT_EQ(got.size(), wanted.size());
+    for (std::size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(got[i], wanted[i], tolerance * norm) << row.name << ", " << c.name << ", element " << i << ", seed " << seed;
+  }
+}
+
+const std::vector<Shapes> ragged{{{0, 1}, {}}, {{0, 7, 8, 31}, {}}, {{0, 65}, {}}, {{0, 16, 33, 50}, {}, true}};
+
+TEST(Contract, EmbeddingAddsTokensAndPositions) {
+  for (const std::int64_t width : {1, 17, 64}) {
+    const Case c{
+        "embedding", {{width}}, [&](const Backend&, ExecutionContext&) {
+          EmbeddingOp op;
+          op.tokens.matrix = std::make_shared<Tensor>(Shape{13, width}, std::span<const float>(*random_vector(13 * width, 1)));
+          op.positions.matrix = std::make_shared<Tensor>(Shape{11, width}, std::span<const float>(*random_vector(11 * width, 2)));
+          op.out = 0;
+          return op;
+        }};
+    for (const Shapes& shapes : ragged) expect_same_as_reference(c, 0, shapes);
+  }
+}
+
+TEST(Contract, EmbeddingGathersFromATiedProduct) {
+  const Case c{
+      "tied embedding", {{33}}, [&](const Backend& backend, ExecutionContext& context) {
+        EmbeddingOp op;
+        op.tokens.product = product_of(backend, context, "fp32", 13, 33);
+        op.positions.matrix = std::make_shared<Tensor>(Shape{11, 33}, std::span<const float>(*random_vector(11 * 33, 2)));
+        op.out = 0;
+        return op;
+      }};
+  for (const Shapes& shapes : ragged) expect_same_as_reference(c, 0, shapes);
+}
+
+TEST(Contract, LinearOfOddShapes) {
+  for (const auto& [k, n] : {std::pair{1, 1}, {17, 3}, {48, 131}, {65, 64}, {100, 257}}) {
+    const Case c{"linear", {{k}, {n}}, [k = k, n = n](const Backend& backend, ExecutionContext& context) {
+                   LinearOp op;
+                   op.product = product_of(backend, context, "fp32", n, k);
+                   op.bias = random_vector(n, 3), op.in = 0, op.out = 1;
+                   return op;
+                 }};
+    for (const Shapes& shapes : ragged) expect_same_as_reference(c, 1, shapes);
+  }
+}
+
+TEST(Contract, AttentionOfRaggedSequences) {
+  for (const bool causal : {false, true})
+    for (const auto& [heads, dim] : {std::pair{1, 1}, {3, 16}, {2, 64}, {1, 13}}) {
+      const std::int64_t width = static_cast<std::int64_t>(heads) * dim;
+      const Case c{"attention", {{3 * width}, {width}}, [=](const Backend&, ExecutionContext&) {
+                     AttentionOp op;
+                     op.heads = heads, op.head_dim = dim, op.causal = causal, op.scale = 0.3f, op.in = 0, op.out = 1;
+                     return op;
+                   }};
+      for (const Shapes& shapes : ragged) expect_same_as_reference(c, 1, shapes);
+    }
+}
+
+TEST(Contract, AttentionContinuesFromACache) {
+  const Case c{"cached attention", {{3 * 48}, {48}}, [](const Backend&, ExecutionContext&) {
+                 AttentionOp op;
+                 op.heads = 3, op.head_dim = 16, op.causal = true, op.scale = 0.25f, op.in = 0, op.out = 1;
+                 return op;
+               }};
+  expect_same_as_reference(c, 1, {{0, 1}, {0}});
+  expect_same_as_reference(c, 1, {{0, 1, 2, 3}, {5, 0, 38}});
+  expect_same_as_reference(c, 1, {{0, 9, 20}, {0, 17}});
+}
+
+TEST(Contract, NormOfOddWidths) {
+  for (const std::int64_t width : {1, 7, 36, 768}) {
+    const Case c{"norm", {{width}, {width}}, [=](const Backend&, ExecutionContext&) {
+                   NormOp op;
+                   op.norm = {random_vector(width, 4), random_vector(width, 5), 1e-3f};
+                   op.in = 0, op.out = 1;
+                   return op;
+                 }};
+    for (const Shapes& shapes : ragged) expect_same_as_reference(c, 1, shapes);
+  }
+}
+
+TEST(Contract, EveryActivation) {
+  for (const Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu, Activation::relu, Activation::silu,
+                             Activation::tanh, Activation::sigmoid}) {
+    const Case c{"activation " + std::to_string(static_cast<int>(a)), {{29}, {29}}, [=](const Backend&, ExecutionContext&) {
+                   return ActivationOp{a, 0, 1};
+                 }};
+    for (const Shapes& shapes : ragged) expect_same_as_reference(c, 1, shapes);
+  }
+}
+
+TEST(Contract, ResidualAdds) {
+  const Case c{"residual", {{29}, {29}, {29}}, [](const Backend&, ExecutionContext&) { return ResidualOp{0, 1, 2}; }};
+  for (const Shapes& shapes : ragged) expect_same_as_reference(c, 2, shapes);
+}
+
+TEST(Contract, SelectTakesTheFirstOrTheLastRow) {
+  for (const bool last : {false, true}) {
+    const Case c{"select", {{29}, {29, RowsPer::sequence}}, [=](const Backend&, ExecutionContext&) {
+                   return SelectOp{last, 0, 1};
+                 }};
+    for (const Shapes& shapes : ragged) expect_same_as_reference(c, 1, shapes);
+  }
+}
+
+TEST(Devices, AMissingOneIsUnavailableAndAMistypedOneIsUsage) {
+  try {
+    backend_named("gpu3");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::usage);
+  }
+  if (find_entry(backends(), "cuda") != nullptr) GTEST_SKIP() << "this build has CUDA";
+  try {
+    backend_named("cuda");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::unavailable);
+  }
+}
+
+}  // namespace
+}  // namespace eaq

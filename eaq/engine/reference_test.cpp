@@ -1,0 +1,128 @@
+// Logits against Hugging Face Transformers: random weights of odd configurations (eaq/model/testdata), and the trained models
+// where they are at hand.
+#include <algorithm>
+
+#include "eaq/engine/testing.h"
+
+namespace eaq {
+namespace {
+
+// The batch of a Transformers call: [n, seq] ids with an attention mask, every padded position run, hidden from attention.
+OwnedBatch batch_of(const TensorView& ids, const TensorView& mask) {
+  OwnedBatch batch;
+  const std::int64_t n = ids.shape[0], seq = ids.shape[1];
+  for (std::int64_t s = 0; s < n; ++s) {
+    batch.row_begin.push_back(static_cast<std::int32_t>(s * seq));
+    for (std::int64_t i = 0; i < seq; ++i) {
+      const auto at = static_cast<std::size_t>(s * seq + i);
+      batch.ids.push_back(static_cast<std::int32_t>(ids.as<std::int64_t>()[at]));
+      batch.positions.push_back(static_cast<std::int32_t>(i));
+      batch.key_mask.push_back(mask.as<std::int64_t>()[at] != 0);
+    }
+  }
+  batch.row_begin.push_back(static_cast<std::int32_t>(n * seq));
+  return batch;
+}
+
+class OddConfigurations : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
+
+TEST_P(OddConfigurations, LogitsEqualTransformers) {
+  const auto& [device, name] = GetParam();
+  const auto folder = source_folder() / "eaq/model/testdata" / name;
+  const auto io = open_checkpoint(folder / "io.safetensors");
+  const OwnedBatch batch = batch_of(io->tensor("input_ids"), io->tensor("attention_mask"));
+  Session session(packed(folder.string(), "fp32", device));
+  const auto got = logits_of(session, batch.view());
+  const auto wanted = io->tensor("logits").as<float>();
+  // A hidden position's row is no answer (see the folder's README); a classifier has one row a sequence.
+  std::vector<float> a, b;
+  const std::size_t rows = session.packed().graph().task == Task::language_model ? batch.ids.size() : batch.row_begin.size() - 1,
+                    n = got.size() / rows;
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (session.packed().graph().task == Task::language_model && batch.key_mask[r] == 0) continue;
+    a.insert(a.end(), got.begin() + static_cast<std::ptrdiff_t>(r * n), got.begin() + static_cast<std::ptrdiff_t>((r + 1) * n));
+    b.insert(b.end(), wanted.begin() + static_cast<std::ptrdiff_t>(r * n),
+             wanted.begin() + static_cast<std::ptrdiff_t>((r + 1) * n));
+  }
+  ASSERT_EQ(got.size(), wanted.size());
+  EXPECT_LE(relative_error(a, b), 1e-4);
+}
+
+TEST_P(OddConfigurations, FusionsDoNotChangeTheLogits) {
+  const auto& [device, name] = GetParam();
+  const auto folder = source_folder() / "eaq/model/testdata" / name;
+  const auto io = open_checkpoint(folder / "io.safetensors");
+  const OwnedBatch batch = batch_of(io->tensor("input_ids"), io->tensor("attention_mask"));
+  const auto model = packed(folder.string(), "fp32", device);
+  Session fused(model), plain(model, {.fusions = false});
+  const auto wanted = logits_of(plain, batch.view());
+  EXPECT_LE(relative_error(logits_of(fused, batch.view()), wanted), 1e-5);
+}
+
+std::vector<std::string> cases() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(source_folder() / "eaq/model/testdata"))
+    if (std::filesystem::exists(entry.path() / "io.safetensors")) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Transformers, OddConfigurations,
+                         testing::Combine(testing::Values("ref", "cpu"), testing::ValuesIn(cases())), [](const auto& info) {
+                           std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+// Rows of the reference at its own positions, [positions, vocabulary], and for every position argmax and next-token nll.
+void expect_gpt2_reference(const std::string& folder) {
+  const auto reference = open_checkpoint(std::filesystem::path(folder) / "reference_logits.safetensors");
+  const TensorView ids = reference->tensor("input_ids"), positions = reference->tensor("positions");
+  const auto to_int = [](const TensorView& t) {
+    std::vector<std::int32_t> values;
+    if (t.dtype == DType::i64)
+      for (const auto x : t.as<std::int64_t>()) values.push_back(static_cast<std::int32_t>(x));
+    if (t.dtype == DType::i32)
+      for (const auto x : t.as<std::int32_t>()) values.push_back(x);
+    return values;
+  };
+  const std::vector<std::vector<std::int32_t>> sequence{to_int(ids)};
+  const OwnedBatch batch = make_batch(sequence);
+  Session session(packed(folder, "fp32"));
+  const Matrix logits = session.run(batch.view());
+  const auto wanted = reference->tensor("logits_at_positions").as<float>();
+  std::size_t row = 0;
+  for (const std::int32_t position : to_int(positions)) {
+    const auto* got = reinterpret_cast<const float*>(logits.row(position));
+    const auto n = static_cast<std::size_t>(logits.cols);
+    EXPECT_LE(relative_error({got, n}, wanted.subspan(row++ * n, n)), 1e-4) << "position " << position;
+  }
+  EXPECT_GT(row, 0u);
+  const auto argmax = to_int(reference->tensor("argmax"));
+  for (std::size_t i = 0; i < argmax.size(); ++i)
+    EXPECT_EQ(summarise_row(reinterpret_cast<const float*>(logits.row(static_cast<std::int64_t>(i))), logits.cols).argmax,
+              argmax[i])
+        << "position " << i;
+}
+
+void expect_distilbert_reference(const std::string& folder) {
+  const auto reference = open_checkpoint(std::filesystem::path(folder) / "reference_logits.safetensors");
+  const OwnedBatch batch = batch_of(reference->tensor("input_ids"), reference->tensor("attention_mask"));
+  Session session(packed(folder, "fp32"));
+  EXPECT_LE(relative_error(logits_of(session, batch.view()), reference->tensor("logits").as<float>()), 1e-4);
+}
+
+TEST(TrainedModels, TinyGpt2LogitsEqualTransformers) { expect_gpt2_reference((source_folder() / "models/tiny-gpt2").string()); }
+TEST(TrainedModels, TinyDistilBertLogitsEqualTransformers) {
+  expect_distilbert_reference((source_folder() / "models/tiny-distilbert").string());
+}
+
+TEST(TrainedModels, FullSizeLogitsEqualTransformers) {
+  const char* models = std::getenv("EAQ_MODELS");
+  if (models == nullptr) GTEST_SKIP() << "EAQ_MODELS does not name a folder with gpt2-small and distilbert-sst2";
+  expect_gpt2_reference((std::filesystem::path(models) / "gpt2-small").string());
+  expect_distilbert_reference((std::filesystem::path(models) / "distilbert-sst2").string());
+}
+
+}  // namespace
+}  // namespace eaq

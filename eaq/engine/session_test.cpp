@@ -1,0 +1,167 @@
+#include <fstream>
+#include <random>
+
+#include "eaq/base/json.h"
+#include "eaq/engine/testing.h"
+
+namespace eaq {
+namespace {
+
+const std::string tiny_gpt2 = (source_folder() / "models/tiny-gpt2").string();
+const std::string tiny_distilbert = (source_folder() / "models/tiny-distilbert").string();
+
+std::vector<std::vector<std::int32_t>> random_sequences(const Graph& graph, std::vector<int> lengths) {
+  std::mt19937 random(7);
+  std::vector<std::vector<std::int32_t>> sequences;
+  for (const int length : lengths) {
+    auto& sequence = sequences.emplace_back();
+    for (int i = 0; i < length; ++i)
+      sequence.push_back(static_cast<std::int32_t>(random() % static_cast<unsigned>(graph.vocabulary)));
+  }
+  return sequences;
+}
+
+TEST(Sessions, PaddingDoesNotChangeAClassifiersAnswer) {
+  const auto model = packed(tiny_distilbert, "fp32");
+  Session session(model);
+  const auto sequences = random_sequences(model->graph(), {5, 17, 1, 30});
+  const auto unpadded = logits_of(session, make_batch(sequences).view());
+  EXPECT_LE(relative_error(logits_of(session, make_batch(sequences, 40).view()), unpadded), 1e-5);
+}
+
+TEST(Sessions, HeadInPiecesEqualsTheWhole) {
+  const auto model = packed(tiny_gpt2, "fp32");
+  Session whole(model), pieces(model);
+  const OwnedBatch batch = make_batch(random_sequences(model->graph(), {50}));
+  const auto wanted = logits_of(whole, batch.view());
+  pieces.run_body(batch.view());
+  for (std::int64_t first = 0; first < 50; first += 16) {
+    const Matrix part = pieces.head(first, std::min<std::int64_t>(16, 50 - first));
+    const std::size_t n = static_cast<std::size_t>(part.rows * part.cols);
+    EXPECT_LE(relative_error({reinterpret_cast<const float*>(part.data), n},
+                             std::span(wanted).subspan(static_cast<std::size_t>(first * part.cols), n)),
+              1e-6);
+  }
+}
+
+TEST(Sessions, LastLogitsEqualTheLastRowOfAll) {
+  const auto model = packed(tiny_gpt2, "fp32");
+  Session all(model), last(model, {.logits = Logits::last});
+  const OwnedBatch batch = make_batch(random_sequences(model->graph(), {9, 20}));
+  const auto wanted = logits_of(all, batch.view()), got = logits_of(last, batch.view());
+  const auto n = static_cast<std::size_t>(model->graph().vocabulary);
+  EXPECT_LE(relative_error(std::span(got).first(n), std::span(wanted).subspan(8 * n, n)), 1e-5);
+  EXPECT_LE(relative_error(std::span(got).last(n), std::span(wanted).last(n)), 1e-5);
+}
+
+TEST(Sessions, DecodingWithACacheEqualsTheWholeSequenceAtOnce) {
+  for (const char* format : {"fp32", "bf16", "fp16", "int8"}) {
+    const auto model = packed(tiny_gpt2, format);
+    const auto sequence = random_sequences(model->graph(), {24});
+    Session whole(model), step(model, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = 32});
+    const auto wanted = logits_of(whole, make_batch(sequence).view());
+    OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>{{sequence[0].begin(), sequence[0].begin() + 10}});
+    batch.past = {0};
+    step.run(batch.view());
+    std::vector<float> got;
+    for (std::int32_t i = 10; i < 24; ++i) {
+      batch.ids = {sequence[0][static_cast<std::size_t>(i)]}, batch.positions = {i}, batch.row_begin = {0, 1}, batch.past = {i};
+      got = logits_of(step, batch.view());
+    }
+    EXPECT_LE(relative_error(got, std::span(wanted).last(got.size())), format == std::string("fp32") ? 1e-5 : 5e-2) << format;
+  }
+}
+
+TEST(Sessions, AnIdOutsideTheVocabularyIsRefused) {
+  const auto model = packed(tiny_gpt2, "fp32");
+  Session session(model);
+  const OwnedBatch batch =
+      make_batch(std::vector<std::vector<std::int32_t>>{{1, static_cast<std::int32_t>(model->graph().vocabulary)}});
+  EXPECT_THROW(session.run(batch.view()), Error);
+}
+
+TEST(Sessions, ASequencePastTheContextIsRefused) {
+  const auto model = packed(tiny_gpt2, "fp32");
+  Session session(model);
+  const OwnedBatch batch = make_batch(random_sequences(model->graph(), {static_cast<int>(model->graph().context) + 1}));
+  EXPECT_THROW(session.run(batch.view()), Error);
+}
+
+TEST(Sessions, AListenerSeesEveryStepInOrder) {
+  struct Recorder : StepListener {
+    void on_step(std::string_view kind, std::string_view format, Seconds start, Seconds end) override {
+      kinds.emplace_back(kind), formats.emplace_back(format);
+      EXPECT_LE(start, end);
+      EXPECT_LE(last, start);
+      last = end;
+    }
+    std::vector<std::string> kinds, formats;
+    Seconds last;
+  } recorder;
+  const auto model = packed(tiny_gpt2, "int8");
+  Session session(model);
+  const OwnedBatch batch = make_batch(random_sequences(model->graph(), {4}));
+  session.run(batch.view(), {.listener = &recorder});
+  EXPECT_EQ(recorder.kinds.size(), session.program().steps.size());
+  EXPECT_EQ(recorder.kinds.front(), "embedding");
+  EXPECT_EQ(recorder.kinds.back(), "head");
+  EXPECT_NE(std::find(recorder.formats.begin(), recorder.formats.end(), "int8"), recorder.formats.end());
+}
+
+TEST(Formats, AgreeWithTheirPlainDefinitionOnAWholeModel) {
+  for (const char* format : {"bf16", "fp16", "mixed_bf16", "mixed_fp16", "int8"}) {
+    const auto fast = packed(tiny_gpt2, format), plain = packed(tiny_gpt2, format, "ref");
+    const auto full = packed(tiny_gpt2, "fp32");
+    const OwnedBatch batch = make_batch(random_sequences(fast->graph(), {12}));
+    Session a(fast), b(plain), c(full);
+    const auto wanted = logits_of(b, batch.view()), got = logits_of(a, batch.view()), exact = logits_of(c, batch.view());
+    EXPECT_LE(relative_error(got, wanted), 3e-2) << format;
+    EXPECT_GT(relative_error(got, exact), 1e-6) << format << " ran as fp32";
+  }
+}
+
+TEST(Select, IsMovedUpSoThatTheLastBlockRunsOneRowASequence) {
+  const auto model = packed(tiny_distilbert, "fp32");
+  Session fused(model), plain(model, {.fusions = false});
+  const auto cost = [&](const Session& session) {
+    const OwnedBatch batch = make_batch(random_sequences(model->graph(), {32, 32}));
+    double flops = 0;
+    for (const Step& step : session.program().steps) flops += cost_of(step, session.program().values, batch.view()).flops;
+    return flops;
+  };
+  EXPECT_LT(cost(fused), 0.9 * cost(plain));
+}
+
+TEST(Generation, GreedyEqualsTransformers) {
+  const Json cases = read_json(source_folder() / "eaq/engine/testdata/generation.json");
+  const auto model = packed(tiny_gpt2, "fp32");
+  ASSERT_FALSE(cases["cases"].empty());
+  for (const auto& one : cases["cases"]) {
+    const auto prompt = one["prompt_ids"].get<std::vector<std::int32_t>>(),
+               wanted = one["new_ids"].get<std::vector<std::int32_t>>();
+    GenerateOptions options;
+    options.max_new_tokens = static_cast<int>(wanted.size());
+    EXPECT_EQ(generate(model, prompt, options).ids, wanted);
+  }
+}
+
+TEST(Generation, TheSameSeedGivesTheSameTextAndAnotherAnother) {
+  const auto model = packed(tiny_gpt2, "fp32");
+  const std::vector<std::int32_t> prompt{1, 2, 3};
+  GenerateOptions options;
+  options.max_new_tokens = 20, options.temperature = 1.0, options.top_k = 50, options.top_p = 0.95, options.seed = 1;
+  const auto first = generate(model, prompt, options).ids;
+  EXPECT_EQ(generate(model, prompt, options).ids, first);
+  options.seed = 2;
+  EXPECT_NE(generate(model, prompt, options).ids, first);
+}
+
+TEST(Generation, RefusesMoreTokensThanTheContextHolds) {
+  const auto model = packed(tiny_gpt2, "fp32");
+  GenerateOptions options;
+  options.max_new_tokens = static_cast<int>(model->graph().context);
+  EXPECT_THROW(generate(model, std::vector<std::int32_t>{1, 2}, options), Error);
+}
+
+}  // namespace
+}  // namespace eaq

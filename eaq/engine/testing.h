@@ -1,0 +1,38 @@
+// For the tests of this floor: small models, and logits by the plain way.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "eaq/engine/engine.h"
+
+namespace eaq {
+
+inline std::filesystem::path source_folder() { return EAQ_SOURCE_DIR; }
+
+inline std::shared_ptr<const PackedModel> packed(const std::string& where, const std::string& format,
+                                                 const std::string& device = "cpu") {
+  const Model model = open_model(where);
+  return std::make_shared<PackedModel>(model, uniform_recipe(model.graph, format), open_device(device, {.threads = 2}));
+}
+
+inline std::vector<float> logits_of(Session& session, const Batch& batch) {
+  const Matrix logits = session.run(batch);
+  const auto* values = reinterpret_cast<const float*>(logits.data);
+  return {values, values + logits.rows * logits.cols};
+}
+
+/// max|a - b| / max|b|.
+inline double relative_error(std::span<const float> a, std::span<const float> b) {
+  EXPECT_EQ(a.size(), b.size());
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    error = std::max(error, std::abs(static_cast<double>(a[i]) - b[i]));
+    norm = std::max(norm, std::abs(static_cast<double>(b[i])));
+  }
+  EXPECT_GT(norm, 0);
+  return error / norm;
+}
+
+}  // namespace eaq
