@@ -7,6 +7,7 @@
 #include "eaq/base/file.h"
 #include "eaq/base/interrupt.h"
 #include "eaq/base/places.h"
+#include "eaq/base/process.h"
 #include "eaq/base/progress.h"
 #include "eaq/base/registry.h"
 #include "eaq/base/units.h"
