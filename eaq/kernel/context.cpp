@@ -76,6 +76,7 @@ CpuContext::CpuContext(int threads) : state_(std::make_unique<State>()) {
   if (threads < 0 || threads > 1024)
     throw Error(ErrorKind::usage, "--threads " + std::to_string(threads) + ": 1 to 1024, or 0 for all cores");
   const int count = threads > 0 ? threads : cpu_info().logical_cores;
+  cpu_isa();  // settles which kernels run before any of them does
   omp_set_num_threads(1);
   state_->scratch.resize(static_cast<std::size_t>(count));
   for (int t = 1; t < count; ++t) state_->workers.emplace_back([state = state_.get(), t] { state->work(t); });

@@ -1,4 +1,5 @@
 #include <cpuid.h>
+#include <hwy/targets.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -129,7 +130,12 @@ const CpuInfo& cpu_info() {
 }
 
 Isa cpu_isa() {
-  static const Isa isa = chosen();
+  static const Isa isa = [] {
+    const Isa level = chosen();
+    // Highway's own dispatch, which kernels of this floor use, must not go higher.
+    if (level == Isa::avx2) hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL);
+    return level;
+  }();
   return isa;
 }
 

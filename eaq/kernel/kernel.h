@@ -154,6 +154,17 @@ struct Epilogue {
   const Matrix* residual = nullptr;  ///< added last; same shape as y
 };
 
+/// Part of a product's result, still in f32 (or int32 converted to it).
+struct Tile {
+  const float* data = nullptr;
+  std::int64_t stride = 0, rows = 0, cols = 0;
+  const float* row_scale = nullptr;  ///< [rows] or null; used with col_scale
+  const float* col_scale = nullptr;  ///< [cols] or null
+};
+/// y[row0 + r, col0 + c] = activation(tile[r, c] * row_scale[r] * col_scale[c] + bias[col0 + c]) + residual[row0 + r, col0 + c],
+/// stored as y's type, in one pass. The tile may be y's own memory.
+void finish_tile(const Tile&, const Epilogue&, const Matrix& y, std::int64_t row0, std::int64_t col0);
+
 /// What ran, as the primitives themselves report it.
 struct KernelReport {
   std::vector<std::string> kernels;  ///< e.g. "onednn brg:avx512_core f32"; empty before the first run

@@ -1,5 +1,5 @@
-// Vectors of f32 over storage in f32, bf16 or f16: loads, stores and functions that every kernel of this floor shares. Included once per
-// instruction set by Highway's foreach_target; nothing here is seen outside the floor.
+// Vectors of f32 over storage in f32, bf16 or f16: loads, stores and functions that every kernel of this floor shares. Included
+// once per instruction set by Highway's foreach_target; nothing here is seen outside the floor.
 #if defined(EAQ_KERNEL_SIMD_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef EAQ_KERNEL_SIMD_INL_H
 #undef EAQ_KERNEL_SIMD_INL_H
@@ -77,14 +77,19 @@ HWY_INLINE void for_vectors(std::int64_t n, Body body) {
   if (c < n) body(c, n - c);
 }
 template <class T>
-HWY_INLINE V load_some(const T* p, std::int64_t count) { return HWY_LIKELY(count == lanes()) ? load(p) : load_part(p, count); }
+HWY_INLINE V load_some(const T* p, std::int64_t count) {
+  return HWY_LIKELY(count == lanes()) ? load(p) : load_part(p, count);
+}
 template <class T>
-HWY_INLINE void store_some(V v, T* p, std::int64_t count) { return HWY_LIKELY(count == lanes()) ? store(v, p) : store_part(v, p, count); }
+HWY_INLINE void store_some(V v, T* p, std::int64_t count) {
+  return HWY_LIKELY(count == lanes()) ? store(v, p) : store_part(v, p, count);
+}
 
 // ---- functions
 
-// e^x within 2 ulp: x = n ln 2 + r with ln 2 in two parts (Cody and Waite), a polynomial for e^r on |r| <= ln 2 / 2 (Taylor to degree 7:
-// 2e-9 there), the exponent set by integer addition. Below -87.3 the result would be subnormal and is 0; above 88.7 it is infinite.
+// e^x within 2 ulp: x = n ln 2 + r with ln 2 in two parts (Cody and Waite), a polynomial for e^r on |r| <= ln 2 / 2 (Taylor to
+// degree 7: 2e-9 there), the exponent set by integer addition. Below -87.3 the result would be subnormal and is 0; above 88.7 it
+// is infinite.
 HWY_INLINE V exp(V x) {
   const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504089f)));
   V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
@@ -126,8 +131,9 @@ HWY_INLINE V tanh(V x) {
   return hn::IfThenElse(hn::Lt(a, hn::Set(d, 0.625f)), low, hn::CopySign(high, x));
 }
 
-// gelu(x) = x Phi(x), Phi by the complementary error function: erfc(z) = t e^(-z^2 + P(t)), t = 1 / (1 + z / 2), z >= 0, within 1.2e-7 of
-// itself everywhere (a Chebyshev fit; Press et al., Numerical Recipes, section 6.2), so that small results of large negative x keep their digits.
+// gelu(x) = x Phi(x), Phi by the complementary error function: erfc(z) = t e^(-z^2 + P(t)), t = 1 / (1 + z / 2), z >= 0,
+// within 1.2e-7 of itself everywhere (a Chebyshev fit; Press et al., Numerical Recipes, section 6.2), so that small results of
+// large negative x keep their digits.
 HWY_INLINE V gelu(V x) {
   const V z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678118f));
   const V t = hn::Div(hn::Set(d, 1.0f), hn::MulAdd(z, hn::Set(d, 0.5f), hn::Set(d, 1.0f)));
@@ -170,14 +176,22 @@ HWY_INLINE V activate(V x) {
 template <class Body>
 HWY_INLINE void with_activation(Activation a, Body body) {
   switch (a) {
-    case Activation::none: return body(std::integral_constant<Activation, Activation::none>());
-    case Activation::gelu: return body(std::integral_constant<Activation, Activation::gelu>());
-    case Activation::gelu_tanh: return body(std::integral_constant<Activation, Activation::gelu_tanh>());
-    case Activation::quick_gelu: return body(std::integral_constant<Activation, Activation::quick_gelu>());
-    case Activation::relu: return body(std::integral_constant<Activation, Activation::relu>());
-    case Activation::silu: return body(std::integral_constant<Activation, Activation::silu>());
-    case Activation::tanh: return body(std::integral_constant<Activation, Activation::tanh>());
-    case Activation::sigmoid: return body(std::integral_constant<Activation, Activation::sigmoid>());
+    case Activation::none:
+      return body(std::integral_constant<Activation, Activation::none>());
+    case Activation::gelu:
+      return body(std::integral_constant<Activation, Activation::gelu>());
+    case Activation::gelu_tanh:
+      return body(std::integral_constant<Activation, Activation::gelu_tanh>());
+    case Activation::quick_gelu:
+      return body(std::integral_constant<Activation, Activation::quick_gelu>());
+    case Activation::relu:
+      return body(std::integral_constant<Activation, Activation::relu>());
+    case Activation::silu:
+      return body(std::integral_constant<Activation, Activation::silu>());
+    case Activation::tanh:
+      return body(std::integral_constant<Activation, Activation::tanh>());
+    case Activation::sigmoid:
+      return body(std::integral_constant<Activation, Activation::sigmoid>());
   }
 }
 
