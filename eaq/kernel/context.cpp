@@ -1,11 +1,16 @@
-// The threads of one CpuContext. A loop is an epoch: the caller publishes it, workers that spin see it within a microsecond, and
-// workers that went to sleep are woken. oneDNN is called single-threaded inside tasks, so its own OpenMP pool never starts and
-// nothing is over-subscribed.
+// The thread pool of a CpuContext.
+//
+// A loop is handed out through one word, `remaining`: a thread that lowers it from r to r - 1 owns task `tasks - r`. What a task
+// reads of the loop (its body, its length) is stable from then on, because the caller publishes a new loop only after every task
+// of the last one is accounted for in `done`. A thread that wakes too late finds `remaining` at zero and touches nothing: nobody
+// waits for it.
+#include <emmintrin.h>
 #include <omp.h>
-#include <pthread.h>
-#include <sched.h>
 
 #include <atomic>
+#include <cassert>
+#include <chrono>
+#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -17,111 +22,176 @@
 namespace eaq {
 namespace {
 
-// Between two loops of one run lie microseconds; after some 50 us without work a thread had better sleep.
-constexpr int spins_before_sleep = 2000;
+constexpr std::chrono::microseconds spin_time{60};
 
-void pause() { __builtin_ia32_pause(); }
+/// Waits for `ready` with a pause between looks, up to a limit of time. False if it ran out.
+template <class Ready>
+bool spin_until(bool allowed, const Ready& ready) {
+  if (ready()) return true;
+  if (!allowed) return false;
+  const auto end = std::chrono::steady_clock::now() + spin_time;
+  do {
+    for (int i = 0; i < 8; ++i) {
+      if (ready()) return true;
+      _mm_pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+// oneDNN is called inside tasks: each must keep to its thread. OpenMP holds the number per thread, the caller's included.
+void keep_openmp_to_this_thread() {
+  static thread_local bool done = false;
+  if (!done) omp_set_num_threads(1);
+  done = true;
+}
+
+struct alignas(64) Scratch {
+  Buffer buffer;
+  std::byte* at_least(std::size_t bytes) {
+    if (buffer.size() < bytes || buffer.data() == nullptr) {
+      buffer = Buffer();  // the old one goes first: its content is not kept
+      buffer = Buffer(bytes);
+    }
+    return buffer.data();
+  }
+};
 
 }  // namespace
 
 struct CpuContext::State {
-  std::vector<std::thread> workers;
-  std::vector<Buffer> scratch;
-  Buffer shared;
-
-  // The loop in hand; written before `epoch` is raised, read after it was seen to rise.
+  // The loop under way. Written by the caller between loops.
   const std::function<void(std::int64_t, int)>* body = nullptr;
   std::int64_t tasks = 0;
-  alignas(64) std::atomic<std::uint32_t> epoch{0};
-  alignas(64) std::atomic<std::int64_t> next{0};
-  alignas(64) std::atomic<int> busy{0};
-  std::atomic<bool> stopping{false};
-  std::mutex failure_mutex;
-  std::exception_ptr failure;
 
-  void take_tasks(int thread) {
-    for (std::int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
+  alignas(64) std::atomic<std::int64_t> remaining{0};
+  alignas(64) std::atomic<std::int64_t> done{0};
+  alignas(64) std::atomic<bool> busy{false};
+  std::atomic<int> sleepers{0};
+  std::atomic<bool> caller_sleeps{false}, stop{false};
+  std::mutex mutex;
+  std::condition_variable work_came, work_ended;
+  std::exception_ptr failure;  // under mutex
+  bool spins = true;
+  std::vector<Scratch> scratch;
+  Scratch shared;
+  std::vector<std::thread> workers;
+
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      stop.store(true);
+    }
+    work_came.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
+  /// Owns one more task; -1 when there is none.
+  std::int64_t take() {
+    std::int64_t r = remaining.load(std::memory_order_acquire);
+    while (r > 0)
+      if (remaining.compare_exchange_weak(r, r - 1, std::memory_order_acq_rel, std::memory_order_acquire)) return tasks - r;
+    return -1;
+  }
+
+  void fail() {
+    const std::lock_guard lock(mutex);
+    if (!failure) failure = std::current_exception();
+  }
+
+  void run(int thread) {
+    std::int64_t mine = 0, of = 0;
+    for (std::int64_t task; (task = take()) >= 0;) {
+      of = tasks;
+      ++mine;
       try {
         (*body)(task, thread);
       } catch (...) {
-        const std::lock_guard lock(failure_mutex);
-        if (!failure) failure = std::current_exception();
-        next.store(tasks, std::memory_order_relaxed);  // the others end early
+        fail();
+        mine += remaining.exchange(0, std::memory_order_acq_rel);
       }
     }
+    if (mine == 0 || done.fetch_add(mine, std::memory_order_seq_cst) + mine != of) return;
+    if (!caller_sleeps.load(std::memory_order_seq_cst)) return;
+    { const std::lock_guard lock(mutex); }
+    work_ended.notify_one();
   }
 
   void work(int thread) {
-    omp_set_num_threads(1);
-    std::uint32_t seen = 0;
-    for (;;) {
-      std::uint32_t now = epoch.load(std::memory_order_acquire);
-      for (int spin = 0; now == seen && spin < spins_before_sleep; ++spin) {
-        pause();
-        now = epoch.load(std::memory_order_acquire);
+    keep_openmp_to_this_thread();
+    const auto called = [this] { return remaining.load(std::memory_order_seq_cst) > 0 || stop.load(std::memory_order_relaxed); };
+    while (!stop.load(std::memory_order_relaxed)) {
+      if (!spin_until(spins, called)) {
+        std::unique_lock lock(mutex);
+        sleepers.fetch_add(1, std::memory_order_seq_cst);
+        work_came.wait(lock, called);
+        sleepers.fetch_sub(1, std::memory_order_seq_cst);
       }
-      if (now == seen) {
-        epoch.wait(seen, std::memory_order_acquire);
-        continue;
-      }
-      seen = now;
-      if (stopping.load(std::memory_order_relaxed)) return;
-      take_tasks(thread);
-      busy.fetch_sub(1, std::memory_order_release);
+      run(thread);
     }
+  }
+
+  void wake(std::int64_t wanted) {
+    // Either a falling-asleep thread sees `remaining`, or this sees it among the sleepers: both are sequentially consistent.
+    const int asleep = sleepers.load(std::memory_order_seq_cst);
+    if (asleep == 0) return;
+    { const std::lock_guard lock(mutex); }
+    if (wanted >= asleep) return work_came.notify_all();
+    for (std::int64_t i = 0; i < wanted; ++i) work_came.notify_one();
+  }
+
+  void wait_for(std::int64_t count) {
+    const auto ended = [this, count] { return done.load(std::memory_order_seq_cst) == count; };
+    if (spin_until(spins, ended)) return;
+    std::unique_lock lock(mutex);
+    caller_sleeps.store(true, std::memory_order_seq_cst);
+    work_ended.wait(lock, ended);
+    caller_sleeps.store(false, std::memory_order_relaxed);
   }
 };
 
 CpuContext::CpuContext(int threads) : state_(std::make_unique<State>()) {
   if (threads < 0 || threads > 1024)
     throw Error(ErrorKind::usage, "--threads " + std::to_string(threads) + ": 1 to 1024, or 0 for all cores");
-  const int count = threads > 0 ? threads : cpu_info().logical_cores;
+  const int cores = cpu_info().logical_cores, count = threads == 0 ? cores : threads;
   cpu_isa();  // settles which kernels run before any of them does
-  omp_set_num_threads(1);
-  state_->scratch.resize(static_cast<std::size_t>(count));
-  for (int t = 1; t < count; ++t) state_->workers.emplace_back([state = state_.get(), t] { state->work(t); });
+  keep_openmp_to_this_thread();
+  State& s = *state_;
+  s.spins = count <= cores;
+  s.scratch = std::vector<Scratch>(static_cast<std::size_t>(count));
+  s.workers.reserve(static_cast<std::size_t>(count - 1));
+  for (int t = 1; t < count; ++t) s.workers.emplace_back([&s, t] { s.work(t); });
 }
 
-CpuContext::~CpuContext() {
-  state_->stopping.store(true, std::memory_order_relaxed);
-  state_->epoch.fetch_add(1, std::memory_order_release);
-  state_->epoch.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
-}
+CpuContext::~CpuContext() = default;
 
 int CpuContext::threads() const { return static_cast<int>(state_->scratch.size()); }
 
-void CpuContext::parallel(std::int64_t tasks, const std::function<void(std::int64_t, int)>& body) {
+void CpuContext::parallel(std::int64_t tasks, const std::function<void(std::int64_t task, int thread)>& body) {
   if (tasks <= 0) return;
+  keep_openmp_to_this_thread();
   State& s = *state_;
-  if (tasks == 1 || s.workers.empty()) {
-    for (std::int64_t task = 0; task < tasks; ++task) body(task, 0);
-    return;
-  }
+  if (s.busy.exchange(true, std::memory_order_acquire)) throw Error(ErrorKind::bug, "CpuContext::parallel() within its own task");
   s.body = &body;
   s.tasks = tasks;
-  s.next.store(0, std::memory_order_relaxed);
-  s.busy.store(static_cast<int>(s.workers.size()), std::memory_order_relaxed);
-  s.epoch.fetch_add(1, std::memory_order_release);
-  s.epoch.notify_all();
-  s.take_tasks(0);
-  // The last tasks of the others are short; if the machine is busy with something else, give the core away.
-  for (int spin = 0; s.busy.load(std::memory_order_acquire) != 0; ++spin) {
-    pause();
-    if (spin % 4096 == 4095) std::this_thread::yield();
+  s.done.store(0, std::memory_order_relaxed);
+  s.remaining.store(tasks, std::memory_order_seq_cst);
+  if (tasks > 1 && !s.workers.empty()) s.wake(tasks - 1);
+  s.run(0);
+  s.wait_for(tasks);
+  std::exception_ptr failure;
+  {
+    const std::lock_guard lock(s.mutex);
+    failure = std::exchange(s.failure, nullptr);
   }
-  if (s.failure) std::rethrow_exception(std::exchange(s.failure, nullptr));
+  s.busy.store(false, std::memory_order_release);
+  if (failure) std::rethrow_exception(failure);
 }
 
 std::byte* CpuContext::scratch(int thread, std::size_t bytes) {
-  Buffer& buffer = state_->scratch[static_cast<std::size_t>(thread)];
-  if (buffer.size() < bytes) buffer = Buffer(bytes);
-  return buffer.data();
+  assert(thread >= 0 && thread < threads());
+  return state_->scratch[static_cast<std::size_t>(thread)].at_least(bytes);
 }
-
-std::byte* CpuContext::shared_scratch(std::size_t bytes) {
-  if (state_->shared.size() < bytes) state_->shared = Buffer(bytes);
-  return state_->shared.data();
-}
+std::byte* CpuContext::shared_scratch(std::size_t bytes) { return state_->shared.at_least(bytes); }
 
 }  // namespace eaq

@@ -1,129 +1,217 @@
+// What the processor can do, from CPUID and XGETBV, and what this process may use of it.
 #include <cpuid.h>
+#include <dnnl.h>
 #include <hwy/targets.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <sstream>
+#include <thread>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/kernel.h"
+#include "eaq/kernel/cpu_detect.h"
 
 namespace eaq {
+namespace cpu {
 namespace {
 
 struct Registers {
-  unsigned a = 0, b = 0, c = 0, d = 0;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
-
-Registers cpuid(unsigned leaf, unsigned subleaf = 0) {
+Registers cpuid(unsigned leaf, unsigned sub_leaf = 0) {
   Registers r;
-  if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) return {};
+  __get_cpuid_count(leaf, sub_leaf, &r.eax, &r.ebx, &r.ecx, &r.edx);
   return r;
 }
 
-bool bit(unsigned word, int n) { return (word >> n) & 1; }
-
-// What the operating system saves on a context switch: vector state that it does not save must not be used.
-std::uint64_t saved_state() {
-  if (!bit(cpuid(1).c, 27)) return 0;  // OSXSAVE
-  unsigned low = 0, high = 0;
-  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return (std::uint64_t{high} << 32) | low;
+std::string brand() {
+  if (cpuid(0x80000000).eax < 0x80000004) return "unknown x86-64";
+  std::array<char, 49> text{};
+  for (unsigned i = 0; i < 3; ++i) {
+    const Registers r = cpuid(0x80000002 + i);
+    std::memcpy(text.data() + 16 * i, &r, 16);
+  }
+  std::istringstream words(text.data());
+  std::string name;
+  for (std::string word; words >> word;) name += (name.empty() ? "" : " ") + word;
+  return name.empty() ? "unknown x86-64" : name;
 }
 
-std::vector<std::string> flags_of_this_cpu() {
-  const Registers one = cpuid(1), seven = cpuid(7), seven_one = cpuid(7, 1);
-  const std::uint64_t state = saved_state();
-  const bool ymm = (state & 0x6) == 0x6, zmm = ymm && (state & 0xE0) == 0xE0, tiles = (state & 0x60000) == 0x60000;
-  std::vector<std::string> flags;
-  const auto add = [&](const char* name, bool there) {
-    if (there) flags.emplace_back(name);
+// XCR0: which register files the operating system saves. Without that an instruction traps although CPUID names it.
+std::uint64_t saved_state() {
+  if ((cpuid(1).ecx >> 27 & 1) == 0) return 0;
+  unsigned low = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return std::uint64_t{high} << 32 | low;
+}
+
+// Linux hands out the tile registers on request only (ARCH_REQ_XCOMP_PERM for component 18).
+bool tiles_granted() {
+  constexpr int request_permission = 0x1023, tile_data = 18;
+  return ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+
+std::vector<std::string> detect_flags() {
+  const std::uint64_t saved = saved_state();
+  const bool ymm = (saved & 0x6) == 0x6, zmm = ymm && (saved & 0xE0) == 0xE0;
+  const bool tiles = (saved & 0x60000) == 0x60000 && (cpuid(7).edx >> 24 & 1) != 0 && tiles_granted();
+  const Registers one = cpuid(1), seven = cpuid(7);
+  const Registers seven_one = seven.eax >= 1 ? cpuid(7, 1) : Registers{};
+  struct Row {
+    const char* name;
+    unsigned word;
+    int bit;
+    bool usable;
   };
-  add("avx2", ymm && bit(seven.b, 5));
-  add("fma", ymm && bit(one.c, 12));
-  add("f16c", ymm && bit(one.c, 29));
-  add("avx_vnni", ymm && bit(seven_one.a, 4));
-  add("avx512f", zmm && bit(seven.b, 16));
-  add("avx512bw", zmm && bit(seven.b, 30));
-  add("avx512dq", zmm && bit(seven.b, 17));
-  add("avx512vl", zmm && bit(seven.b, 31));
-  add("avx512_vnni", zmm && bit(seven.c, 11));
-  add("avx512_bf16", zmm && bit(seven_one.a, 5));
-  add("avx512_fp16", zmm && bit(seven.d, 23));
-  add("amx_tile", tiles && bit(seven.d, 24));
-  add("amx_int8", tiles && bit(seven.d, 25));
-  add("amx_bf16", tiles && bit(seven.d, 22));
+  const Row rows[] = {
+      {"fma", one.ecx, 12, ymm},           {"f16c", one.ecx, 29, ymm},          {"avx2", seven.ebx, 5, ymm},
+      {"bmi2", seven.ebx, 8, true},        {"avx_vnni", seven_one.eax, 4, ymm}, {"avx512f", seven.ebx, 16, zmm},
+      {"avx512dq", seven.ebx, 17, zmm},    {"avx512cd", seven.ebx, 28, zmm},    {"avx512bw", seven.ebx, 30, zmm},
+      {"avx512vl", seven.ebx, 31, zmm},    {"avx512vbmi", seven.ecx, 1, zmm},   {"avx512_vbmi2", seven.ecx, 6, zmm},
+      {"avx512_vnni", seven.ecx, 11, zmm}, {"avx512_fp16", seven.edx, 23, zmm}, {"avx512_bf16", seven_one.eax, 5, zmm},
+      {"amx_bf16", seven.edx, 22, tiles},  {"amx_tile", seven.edx, 24, tiles},  {"amx_int8", seven.edx, 25, tiles}};
+  std::vector<std::string> flags;
+  for (const Row& row : rows)
+    if (row.usable && (row.word >> row.bit & 1)) flags.emplace_back(row.name);
   return flags;
 }
 
-std::string brand() {
-  std::array<Registers, 3> parts;
-  for (unsigned i = 0; i < 3; ++i) parts[i] = cpuid(0x80000002 + i);
-  std::string text(reinterpret_cast<const char*>(parts.data()), sizeof parts);
-  text.resize(std::strlen(text.c_str()));
-  const auto first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
-  return first == std::string::npos ? "unknown x86-64" : printable(text.substr(first, last - first + 1));
+// Flags that a level adds to those of the level below.
+const std::array<std::vector<std::string>, 4>& level_flags() {
+  static const std::array<std::vector<std::string>, 4> flags{{{"avx2", "fma", "f16c", "bmi2"},
+                                                              {"avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl"},
+                                                              {"avx512_vnni", "avx512_bf16"},
+                                                              {"amx_tile", "amx_int8", "amx_bf16"}}};
+  return flags;
 }
 
-// Cores that this process may run on: its affinity, and the quota of its control group (containers).
-int usable_cores() {
-  cpu_set_t set;
-  int cores = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (file >> quota >> period && quota != "max" && period > 0)
-    cores = std::min(cores, std::max(1, static_cast<int>(std::atof(quota.c_str()) / period + 0.5)));
-  return cores;
+bool contains(const std::vector<std::string>& flags, std::string_view flag) {
+  return std::find(flags.begin(), flags.end(), flag) != flags.end();
 }
 
-Isa highest(const CpuInfo& info) {
-  const bool avx512 = info.has("avx512f") && info.has("avx512bw") && info.has("avx512dq") && info.has("avx512vl");
-  if (!avx512) return Isa::avx2;
-  if (!info.has("avx512_vnni") || !info.has("avx512_bf16")) return Isa::avx512;
-  return info.has("amx_int8") && info.has("amx_bf16") ? Isa::amx : Isa::avx512_vnni_bf16;
-}
-
-constexpr std::array levels{Isa::avx2, Isa::avx512, Isa::avx512_vnni_bf16, Isa::amx};
-
-Isa chosen() {
-  const char* wanted = std::getenv("EAQ_CPU_ISA");
-  if (wanted == nullptr || *wanted == '\0') return cpu_info().isa;
-  for (const Isa level : levels) {
-    if (name_of(level) != wanted) continue;
-    if (level > cpu_info().isa)
-      throw Error(ErrorKind::unavailable,
-                  "EAQ_CPU_ISA=" + std::string(wanted) + ": this processor reaches " + std::string(name_of(cpu_info().isa)));
-    return level;
+int affinity_cores() {
+  // The kernel refuses a set smaller than its own.
+  for (int size = 1024; size <= 1 << 20; size *= 2) {
+    cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(size));
+    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(size));
+    const int count = ::sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
+    CPU_FREE(set);
+    if (count > 0) return count;
   }
-  throw Error(ErrorKind::usage, "EAQ_CPU_ISA=" + printable(wanted) + ": the levels are avx2, avx512, avx512_vnni_bf16, amx");
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+// Version 2 writes "quota period" or "max period" into cpu.max; version 1 has a file for each, and -1 for no limit.
+std::optional<double> limit_in(const std::filesystem::path& folder) {
+  double quota = 0, period = 0;
+  if (std::ifstream max(folder / "cpu.max"); max >> quota >> period && period > 0) return quota / period;
+  std::ifstream v1_quota(folder / "cpu.cfs_quota_us"), v1_period(folder / "cpu.cfs_period_us");
+  if (v1_quota >> quota && v1_period >> period && quota > 0 && period > 0) return quota / period;
+  return std::nullopt;
 }
 
 }  // namespace
 
+std::optional<int> quota_cores(const std::filesystem::path& mount, std::string_view groups) {
+  std::optional<double> least;
+  const auto walk = [&](const std::filesystem::path& root, std::filesystem::path group) {
+    for (;;) {
+      if (const auto limit = limit_in(root / group.relative_path())) least = std::min(least.value_or(*limit), *limit);
+      if (!group.has_relative_path()) return;
+      group = group.parent_path();
+    }
+  };
+  // Lines are "id:controllers:path"; version 2 has the id 0 and no controllers.
+  std::istringstream lines{std::string(groups)};
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::filesystem::path group = line.substr(second + 1);
+    if (controllers == ",,") walk(mount, group);
+    if (controllers.find(",cpu,") == std::string::npos) continue;
+    walk(mount / "cpu", group);
+    walk(mount / "cpu,cpuacct", group);
+  }
+  if (!least) return std::nullopt;
+  return std::max(1, static_cast<int>(std::min(*least, 1e6)));
+}
+
+std::optional<Isa> level_of(const std::vector<std::string>& flags) {
+  std::optional<Isa> level;
+  for (std::size_t i = 0; i < level_flags().size(); ++i) {
+    for (const std::string& flag : level_flags()[i])
+      if (!contains(flags, flag)) return level;
+    level = static_cast<Isa>(i);
+  }
+  return level;
+}
+
+Isa level_of_flag(std::string_view flag) {
+  for (std::size_t i = 0; i < level_flags().size(); ++i)
+    if (contains(level_flags()[i], flag)) return static_cast<Isa>(i);
+  // Flags between levels belong to the next one up, whose kernels expect them.
+  if (flag.substr(0, 3) == "amx") return Isa::amx;
+  return Isa::avx512_vnni_bf16;
+}
+
+Isa chosen_level(const char* variable, Isa machine) {
+  if (variable == nullptr || *variable == '\0') return machine;
+  for (int i = 0; i <= static_cast<int>(Isa::amx); ++i) {
+    const Isa isa = static_cast<Isa>(i);
+    if (name_of(isa) != variable) continue;
+    if (isa <= machine) return isa;
+    throw Error(ErrorKind::unavailable, "EAQ_CPU_ISA=" + printable(variable) + ": this processor (" + cpu_info().model +
+                                            ") goes up to " + std::string(name_of(machine)));
+  }
+  throw Error(ErrorKind::usage, "EAQ_CPU_ISA=" + printable(variable) + " is not one of avx2, avx512, avx512_vnni_bf16, amx");
+}
+
+namespace {
+
+bool level_is_given() {
+  const char* variable = std::getenv("EAQ_CPU_ISA");
+  return variable != nullptr && *variable != '\0';
+}
+
+// Both choose their kernels by themselves. oneDNN takes a bound once, before its first use.
+void bound_libraries(Isa isa) {
+  if (isa == Isa::avx2) hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL);
+  constexpr std::array<dnnl_cpu_isa_t, 4> bounds{dnnl_cpu_isa_avx2, dnnl_cpu_isa_avx512_core, dnnl_cpu_isa_avx512_core_bf16,
+                                                 dnnl_cpu_isa_avx512_core_amx};
+  if (dnnl_set_max_cpu_isa(bounds[static_cast<std::size_t>(isa)]) != dnnl_success)
+    throw Error(ErrorKind::bug, "EAQ_CPU_ISA: oneDNN was in use before the level was read");
+}
+
+}  // namespace
+}  // namespace cpu
+
 std::string_view name_of(Isa isa) {
-  constexpr std::string_view names[] = {"avx2", "avx512", "avx512_vnni_bf16", "amx"};
+  constexpr std::array<std::string_view, 4> names{"avx2", "avx512", "avx512_vnni_bf16", "amx"};
   return names[static_cast<std::size_t>(isa)];
 }
 
-bool CpuInfo::has(std::string_view flag) const {
-  for (const std::string& f : flags)
-    if (f == flag) return true;
-  return false;
-}
+bool CpuInfo::has(std::string_view flag) const { return cpu::contains(flags, flag); }
 
 const CpuInfo& cpu_info() {
   static const CpuInfo info = [] {
     CpuInfo i;
-    i.model = brand();
-    i.flags = flags_of_this_cpu();
-    i.logical_cores = usable_cores();
-    if (!i.has("avx2") || !i.has("fma") || !i.has("f16c"))
-      throw Error(ErrorKind::unavailable, i.model + ": a processor with AVX2, FMA and F16C is needed");
-    i.isa = highest(i);
+    i.model = cpu::brand();
+    i.flags = cpu::detect_flags();
+    const auto level = cpu::level_of(i.flags);
+    if (!level)
+      throw Error(ErrorKind::unavailable, "this processor (" + i.model + ") lacks AVX2, FMA, F16C or BMI2, which eaq needs");
+    i.isa = *level;
+    std::ostringstream groups;
+    groups << std::ifstream("/proc/self/cgroup").rdbuf();
+    i.logical_cores = cpu::affinity_cores();
+    if (const auto quota = cpu::quota_cores("/sys/fs/cgroup", groups.str())) i.logical_cores = std::min(i.logical_cores, *quota);
     return i;
   }();
   return info;
@@ -131,12 +219,17 @@ const CpuInfo& cpu_info() {
 
 Isa cpu_isa() {
   static const Isa isa = [] {
-    const Isa level = chosen();
-    // Highway's own dispatch, which kernels of this floor use, must not go higher.
-    if (level == Isa::avx2) hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL);
-    return level;
+    const Isa chosen = cpu::chosen_level(std::getenv("EAQ_CPU_ISA"), cpu_info().isa);
+    if (cpu::level_is_given()) cpu::bound_libraries(chosen);
+    return chosen;
   }();
   return isa;
+}
+
+bool cpu_uses(std::string_view flag) {
+  if (!cpu_info().has(flag)) return false;
+  static const bool given = cpu::level_is_given();
+  return !given || cpu::level_of_flag(flag) <= cpu_isa();
 }
 
 }  // namespace eaq

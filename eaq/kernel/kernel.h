@@ -23,18 +23,25 @@ std::string_view name_of(Isa isa);  ///< "avx2", ..., as EAQ_CPU_ISA takes them
 
 struct CpuInfo {
   std::string model;  ///< "AMD EPYC 9B45", from CPUID
-  std::vector<std::string>
-      flags;              ///< those that matter here: avx2, fma, f16c, avx512f, avx512_vnni, avx512_bf16, avx_vnni, amx_int8, ...
-  int logical_cores = 1;  ///< those this process may use (affinity and cgroup quota)
-  Isa isa = Isa::avx2;    ///< highest level of the machine
+  /// Those that matter here, under Linux's names (avx2, fma, f16c, avx512f, avx512_vnni, avx512_bf16, avx_vnni, amx_int8, ...),
+  /// as far as the operating system lets them be used.
+  std::vector<std::string> flags;
+  int logical_cores =
+      1;                ///< those this process may use (affinity and cgroup quota, rounded down: a throttled thread holds up all)
+  Isa isa = Isa::avx2;  ///< highest level of the machine; VNNI without BF16 (Ice Lake) is avx512 with the flag avx512_vnni
   bool has(std::string_view flag) const;
 };
-/// Error{unavailable} on a processor without AVX2 and FMA.
+/// Error{unavailable} on a processor without AVX2, FMA, F16C and BMI2.
 const CpuInfo& cpu_info();
 
-/// The level in use: the machine's, lowered by EAQ_CPU_ISA (read once). Error{usage} for an unknown name, Error{unavailable} for
-/// a level that the machine lacks.
+/// The level in use: the machine's, lowered by EAQ_CPU_ISA (read once; Highway's dispatch and oneDNN are then bound to it as
+/// well, so call this before their first use). Error{usage} for an unknown name, Error{unavailable} for a level that the machine
+/// lacks.
 Isa cpu_isa();
+
+/// Whether kernels may use a flag: the machine has it and EAQ_CPU_ISA, where given, does not forbid it. For what lies between
+/// levels: VNNI on an Ice Lake, AVX-VNNI on an Alder Lake.
+bool cpu_uses(std::string_view flag);
 
 // ---- Contexts
 
@@ -49,7 +56,8 @@ class ExecutionContext {
 /// A CPU and the threads that may be used on it.
 class CpuContext : public ExecutionContext {
  public:
-  /// `threads` 0 means all cores of this process. Threads are created once and spin briefly between loops.
+  /// `threads` 0 means all cores of this process. Threads are created once, spin briefly between loops (not where there are more
+  /// of them than cores) and then sleep. They inherit the process's affinity and are not pinned within it.
   explicit CpuContext(int threads = 0);
   ~CpuContext() override;
   std::string_view device() const override { return "cpu"; }
@@ -57,7 +65,8 @@ class CpuContext : public ExecutionContext {
 
   int threads() const;
   /// Runs `body(task, thread)` for every task in [0, tasks), on all threads, the caller's included; tasks are handed out in order
-  /// as threads become free. Costs microseconds. Not reentrant. An exception from a task is rethrown here after the others end.
+  /// as threads become free. Costs microseconds. Not reentrant (Error{bug}), and one caller at a time. After an exception from a
+  /// task no further tasks are begun; it is rethrown here when those under way have ended.
   void parallel(std::int64_t tasks, const std::function<void(std::int64_t task, int thread)>& body);
   /// Scratch memory of one thread (64-byte aligned), kept between calls; grows when asked for more than before.
   std::byte* scratch(int thread, std::size_t bytes);
