@@ -13,3 +13,4 @@
 #include "eaq/base/units.h"
 #include "eaq/base/version.h"
 #include "eaq/base/virtual_clock.h"
+#include "eaq/base/zstd.h"

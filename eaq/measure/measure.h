@@ -57,7 +57,7 @@ struct SampleRecord {
 class Sampler {
  public:
   struct Options {
-    Seconds poll{0};  ///< 0: a fiftieth of the shortest known period, within 0.5 and 5 ms
+    Seconds poll{0};  ///< 0: 5 ms where there is a counter, 10 ms otherwise
   };
   Sampler(MeterSet& meters, Clock& clock) : Sampler(meters, clock, Options()) {}
   Sampler(MeterSet& meters, Clock& clock, const Options& options);
@@ -67,7 +67,7 @@ class Sampler {
 
   Seconds origin() const;  ///< the clock's time at which the record starts
   SampleRecord stop();     ///< a last look, then the whole record
-  /// The energy so far of some zones, for live decisions; nothing where a zone has no value yet.
+  /// Mean power of some zones, added up, from `since` (clock time) until now; nothing where one cannot tell yet.
   std::optional<Watts> recent_power(std::span<const std::size_t> zones, Seconds since);
 
  private:

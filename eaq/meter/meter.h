@@ -72,6 +72,7 @@ enum class ZoneRole {
   gpu,     ///< a graphics card
   memory,  ///< DRAM, where it lies outside the package
   board,   ///< the whole machine or board
+  other,   ///< a part that is shown and never charged
 };
 
 struct Zone {
@@ -100,7 +101,7 @@ class Meter {
   virtual std::span<const Zone> zones() const = 0;      ///< fixed once opened
   virtual void read(std::span<Reading> out) = 0;        ///< one per zone; does not throw for a failed read
   virtual StepListener* listener() { return nullptr; }  ///< where steps are to be told, if the meter wants them
-  virtual Condition condition() { return {}; }          ///< called between visits, not while they run
+  virtual Condition condition() { return {}; }          ///< called between visits, maybe while another thread is in read()
 };
 
 struct MeterOptions {
@@ -184,5 +185,16 @@ class MeterSet {
 /// Opens what was asked for: every spec, and a constant power where `assume` is given. With neither, every sensor of this machine
 /// that is available; where there is none, an empty set whose why_none() says why and names the exact command that brings joules.
 MeterSet open_meters(std::span<const std::string> specs, std::optional<Watts> assume, const MeterOptions& options);
+
+/// One line of a recording (`t_s,zone,joules,watts`; header line required; zstd-compressed where the name ends in .zst).
+struct RecordingRow {
+  Seconds time;  ///< since the opening
+  std::string zone;
+  std::optional<Joules> energy;
+  std::optional<Watts> power;  ///< neither: a read that failed
+};
+/// Rows in order of time. Error{input} "FILE: line N: what" for anything malformed: a missing header, a wrong number of cells,
+/// what is not a finite number, time that runs backwards, a zone without a name, no row at all.
+std::vector<RecordingRow> read_recording(const std::filesystem::path& path);
 
 }  // namespace eaq

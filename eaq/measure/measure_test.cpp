@@ -1,0 +1,330 @@
+#include "eaq/measure/measure.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "eaq/measure/lab.h"
+
+namespace eaq {
+namespace {
+
+using lab::Lab;
+using lab::Load;
+
+constexpr const char* plain =
+    R"({"schema":"eaq.synthetic/1","idle_W":80,"watts":{"linear":{"fp32":300,"int8":180},"attention":{"*":150},"*":{"*":120}},"seed":1})";
+
+BlockOptions quick(int blocks = 4) { return {.blocks = blocks, .control_trials = 0}; }
+
+TEST(MeasureBlocks, RecoversTheKnownJoulesOfTwoFormats) {
+  Lab lab(plain);
+  lab.add({.format = "fp32", .parts = {{"linear", 0.02}}, .samples_per_run = 4});
+  lab.add({.format = "int8", .parts = {{"linear", 0.01}}, .samples_per_run = 4});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  ASSERT_TRUE(r.workloads[0].energy && r.workloads[1].energy);
+  EXPECT_NEAR(r.workloads[0].energy->mJ_per_sample.ci95.mean, 300 * 0.02 / 4 * 1e3, 3);
+  EXPECT_NEAR(r.workloads[1].energy->mJ_per_sample.ci95.mean, 180 * 0.01 / 4 * 1e3, 1);
+  EXPECT_NEAR(r.workloads[0].energy->dynamic_mJ_per_sample->ci95.mean, 220 * 0.02 / 4 * 1e3, 4);
+  EXPECT_NEAR(r.workloads[0].energy->idle_power->value(), 80, 0.5);
+  EXPECT_NEAR(r.workloads[0].energy->mean_power.value(), 300, 0.6);
+  EXPECT_EQ(r.workloads[0].energy->label, MeterLabel::synthetic);
+  EXPECT_EQ(r.workloads[0].energy->method, EnergyMethod::counter);
+  ASSERT_EQ(r.pairs.size(), 1u);
+  EXPECT_NEAR(r.pairs[0].energy_ratio->mean, 300 * 0.02 / (180 * 0.01), 0.01);
+  EXPECT_NEAR(r.pairs[0].speedup.mean, 2, 1e-6);
+  EXPECT_NEAR(r.workloads[0].throughput_per_s.mean, 200, 1e-6);
+}
+
+TEST(MeasureBlocks, RecoversTwoKindsOfStepOfUnequalPower) {
+  // One mix of two kinds, and the same with one kind doubled: the difference is that kind's joules.
+  Lab lab(plain);
+  lab.add({.parts = {{"linear", 0.006}, {"attention", 0.004}}});
+  lab.add({.parts = {{"linear", 0.012}, {"attention", 0.004}}});
+  lab.add({.parts = {{"linear", 0.006}, {"attention", 0.008}}});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick(8));
+  const auto mJ = [&](int w) { return r.workloads[w].energy->mJ_per_sample.ci95.mean; };
+  EXPECT_NEAR(mJ(1) - mJ(0), 300 * 6, 0.02 * 1800);
+  EXPECT_NEAR(mJ(2) - mJ(0), 150 * 4, 0.02 * 600 + 10);
+  EXPECT_NEAR(mJ(0), 300 * 6 + 150 * 4, 0.005 * 2400);
+}
+
+TEST(MeasureBlocks, KnowsItsJoulesAlsoWhereStepsAreOnlyReportedAfterwards) {
+  Lab lab(plain);
+  lab.add({.parts = {{"linear", 0.02}}, .announced = false});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  EXPECT_NEAR(r.workloads[0].energy->mJ_per_sample.ci95.mean, 6000, 30);
+}
+
+TEST(MeasureBlocks, VisitsEveryWorkloadOnceThenInReverse) {
+  Lab lab("");
+  for (const char* format : {"a", "b", "c"}) lab.add({.format = format});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick(20));
+  ASSERT_EQ(r.visits.size(), 20u * 6);
+  std::vector<int> firsts(3);
+  for (int block = 0; block < 20; ++block) {
+    const Visit* v = &r.visits[static_cast<std::size_t>(block) * 6];
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(v[i].workload, v[5 - i].workload);
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(v[i].position, i);
+    ++firsts[v[0].workload];
+  }
+  for (const int n : firsts) EXPECT_GT(n, 0);  // the order is drawn anew for each block
+}
+
+TEST(MeasureBlocks, TheSameSeedGivesTheSameOrder) {
+  std::vector<std::size_t> orders[2];
+  for (auto& order : orders) {
+    Lab lab("");
+    for (const char* format : {"a", "b", "c", "d"}) lab.add({.format = format});
+    for (const Visit& v : measure_blocks(lab.workloads, lab.meters, lab.clock, quick()).visits) order.push_back(v.workload);
+  }
+  EXPECT_EQ(orders[0], orders[1]);
+}
+
+TEST(MeasureBlocks, WithoutAMeterTimesTheWorkAndSaysWhyThereAreNoJoules) {
+  Lab lab("");
+  lab.meters = MeterSet({}, "switched off by --meter none");
+  lab.add({.parts = {{"linear", 0.005}}});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  EXPECT_FALSE(r.workloads[0].energy.has_value());
+  EXPECT_EQ(r.workloads[0].energy_unavailable, "switched off by --meter none");
+  EXPECT_NEAR(r.workloads[0].latency_ms.ci95.mean, 5, 1e-6);
+  EXPECT_NEAR(r.workloads[0].p99_ms, 5, 1e-6);
+  EXPECT_LT(r.visit_length, Seconds(0.3));
+  for (const Visit& v : r.visits) EXPECT_FALSE(v.joules.has_value());
+}
+
+TEST(MeasureBlocks, AssumedPowerIsLabelledAndNeedsNoLongVisits) {
+  Lab lab("");
+  lab.meters = open_meters({}, Watts(65), {.clock = &lab.clock});
+  lab.add({.parts = {{"linear", 0.01}}});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  EXPECT_EQ(r.workloads[0].energy->label, MeterLabel::assumed);
+  EXPECT_EQ(r.workloads[0].energy->method, EnergyMethod::integral);
+  EXPECT_NEAR(r.workloads[0].energy->mJ_per_sample.ci95.mean, 650, 1e-6);
+  EXPECT_LT(r.visit_length, Seconds(0.3));
+  EXPECT_FALSE(r.workloads[0].energy->dynamic_mJ_per_sample.has_value());
+}
+
+TEST(MeasureBlocks, APowerOnlySensorIsIntegrated) {
+  Lab lab(R"({"schema":"eaq.synthetic/1","idle_W":80,"counter":false,"watts":{"*":{"*":200}}})");
+  lab.add({.parts = {{"linear", 0.01}}});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  EXPECT_EQ(r.workloads[0].energy->method, EnergyMethod::integral);
+  EXPECT_NEAR(r.workloads[0].energy->mJ_per_sample.ci95.mean, 2000, 10);
+}
+
+TEST(MeasureBlocks, TheMeanPowerColumnUnderReadsShortRunsOfAnAveragingSensor) {
+  // A sensor that averages over a second, and runs of 0.3 s: the measured defect of the common method.
+  Lab lab(R"({"schema":"eaq.synthetic/1","idle_W":80,"window_ms":1000,"watts":{"*":{"*":400}}})");
+  lab.add({.parts = {{"linear", 0.001}}});
+  BlockOptions options{.blocks = 2, .control_trials = 5, .control_iterations = 300};
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, options);
+  const EnergyResult& e = *r.workloads[0].energy;
+  EXPECT_NEAR(e.mJ_per_sample.ci95.mean, 400, 4);
+  ASSERT_TRUE(e.mean_power_method_mJ.has_value());
+  EXPECT_LT(*e.mean_power_method_mJ, 0.95 * e.mJ_per_sample.ci95.mean);
+}
+
+TEST(MeasureBlocks, InterruptionFinishesTheVisitInHandAndKeepsIt) {
+  Lab lab("");
+  int visits = 0;
+  lab.add({});
+  lab.add({});
+  catch_interrupts();
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick(), [&](double, std::string_view what) {
+    if (what != "warm-up" && ++visits == 7) std::raise(SIGINT);
+  });
+  clear_interrupt();
+  std::signal(SIGINT, SIG_DFL);
+  EXPECT_TRUE(r.interrupted);
+  EXPECT_EQ(r.visits.size(), 7u);  // a block of four, and three of the next
+  // The block that was cut short is whole for one of the two only.
+  EXPECT_EQ(r.workloads[0].latency_ms.trials.size() + r.workloads[1].latency_ms.trials.size(), 3u);
+}
+
+TEST(MeasureBlocks, ARunThatOutlastsItsVisitRunsOncePerVisit) {
+  Lab lab("");
+  lab.add({.parts = {{"linear", 3.0}}});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  for (const Visit& v : r.visits) EXPECT_EQ(v.iterations, 1);
+}
+
+TEST(MeasureBlocks, IterationsGoOnFromVisitToVisit) {
+  Lab lab("");
+  std::vector<std::int64_t> seen;
+  lab.workloads.push_back({"x", "toy", "x", "forward", 1, [&](std::int64_t i, StepListener*) {
+                             seen.push_back(i);
+                             lab.clock.sleep_until(lab.clock.now() + Seconds(0.1));
+                           }});
+  measure_blocks(lab.workloads, lab.meters, lab.clock, {.blocks = 2, .warm_up_iterations = 1, .control_trials = 0});
+  for (std::size_t i = 4; i < seen.size(); ++i) EXPECT_EQ(seen[i], seen[i - 1] + 1);
+}
+
+TEST(WarmUp, WaitsUntilATimeThatStillFallsIsFlat) {
+  Lab lab("");
+  double level = 2;  // the first runs are slow, as on cold clocks
+  lab.workloads.push_back({"x", "toy", "x", "forward", 1, [&](std::int64_t, StepListener*) {
+                             lab.clock.sleep_until(lab.clock.now() + Seconds(0.01 * level));
+                             level = 1 + (level - 1) * 0.99;
+                           }});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  EXPECT_TRUE(r.warm_up.flat);
+  EXPECT_LT(level, 1.02);
+}
+
+TEST(MeasureOriginal, IsMeanPowerTimesTimeOverFiveTrials) {
+  Lab lab(plain);
+  lab.add({.format = "fp32", .parts = {{"linear", 0.02}}, .samples_per_run = 2});
+  const MeasureResult r = measure_original(lab.workloads, lab.meters, lab.clock, {});
+  ASSERT_EQ(r.visits.size(), 5u);
+  for (const Visit& v : r.visits) EXPECT_EQ(v.iterations, 300);
+  const EnergyResult& e = *r.workloads[0].energy;
+  EXPECT_EQ(e.method, EnergyMethod::mean_power);
+  EXPECT_EQ(e.mJ_per_sample.trials.size(), 5u);
+  EXPECT_NEAR(e.mJ_per_sample.ci95.mean, 3000, 30);
+}
+
+// --- faults -------------------------------------------------------------------------------------------------------------------
+
+MeasureResult with_fault(const std::string& kind, double at) {
+  Lab lab(R"({"schema":"eaq.synthetic/1","idle_W":80,"watts":{"*":{"*":200}},"faults":[{"t_s":)" + std::to_string(at) +
+          R"(,"kind":")" + kind + "\"}]}");
+  lab.add({.format = "fp32"});
+  lab.add({.format = "int8"});
+  return measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+}
+
+void expect_void(const MeasureResult& r, const std::string& kind) {
+  int voids = 0;
+  for (const Visit& v : r.visits)
+    if (!v.void_reason.empty()) {
+      ++voids;
+      EXPECT_EQ(v.void_reason.substr(0, kind.size()), kind) << v.void_reason;
+      EXPECT_FALSE(v.joules.has_value());
+    }
+  EXPECT_GT(voids, 0);
+  for (const WorkloadResult& w : r.workloads) {
+    if (!w.energy) continue;
+    EXPECT_NEAR(w.energy->mJ_per_sample.ci95.mean, 2000, 10) << kind;  // never a wrong number for a fault
+  }
+}
+
+TEST(Faults, AWrapVoidsItsWindowAndNoOther) { expect_void(with_fault("wrap", 12), "wrapped: "); }
+TEST(Faults, AResetVoidsItsWindowAndNoOther) { expect_void(with_fault("reset", 12), "reset: "); }
+TEST(Faults, AStuckCounterVoidsAllThatFollows) { expect_void(with_fault("stuck", 12), "stuck: "); }
+TEST(Faults, AGapVoidsItsWindow) { expect_void(with_fault("gap", 12), "gap: "); }
+TEST(Faults, PermissionDeniedVoidsAllThatFollows) { expect_void(with_fault("denied", 12), "denied: "); }
+
+TEST(Faults, DeniedFromTheStartLeavesNoJoulesButAReason) {
+  const MeasureResult r = with_fault("denied", 0);
+  EXPECT_FALSE(r.workloads[0].energy.has_value());
+  EXPECT_NE(r.workloads[0].energy_unavailable.find("denied"), std::string::npos) << r.workloads[0].energy_unavailable;
+}
+
+TEST(WindowEnergy, RefusesAWindowWithTooFewEdges) {
+  ZoneRecord zone{"x", {.name = "x", .counter = true}, MeterLabel::measured, "x", {}};
+  for (int i = 0; i < 3; ++i) zone.samples.push_back({Seconds(i * 0.1), Joules(i), {}, Fault::none, {}});
+  EXPECT_FALSE(window_energy(zone, Seconds(0), Seconds(1)).joules.has_value());
+  zone.samples.push_back({Seconds(0.3), Joules(3), {}, Fault::none, {}});
+  EXPECT_NEAR(window_energy(zone, Seconds(0), Seconds(1)).joules->value(), 10, 1e-9);
+}
+
+// --- files --------------------------------------------------------------------------------------------------------------------
+
+void expect_same(const Interval& a, const Interval& b) {
+  EXPECT_DOUBLE_EQ(a.mean, b.mean);
+  EXPECT_DOUBLE_EQ(a.low, b.low);
+  EXPECT_DOUBLE_EQ(a.high, b.high);
+}
+
+TEST(Files, EveryIntervalCanBeRecomputedFromSamplesAndVisits) {
+  Lab lab(R"({"schema":"eaq.synthetic/1","idle_W":80,"noise_W":3,"step_mJ":50,"watts":{"linear":{"fp32":300,"*":180}},"seed":5,
+              "faults":[{"t_s":20,"kind":"gap"}]})");
+  lab.add({.format = "fp32", .jitter = 0.01, .samples_per_run = 32});
+  lab.add({.format = "int8, with \"commas\"", .parts = {{"linear", 0.007}}, .jitter = 0.01, .samples_per_run = 32});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick(8));
+  const auto folder = std::filesystem::temp_directory_path() / ("eaq-files-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  write_samples(folder / "samples.csv.zst", r.record);
+  write_visits(folder / "visits.csv", r.visits);
+
+  std::vector<Visit> visits = read_visits(folder / "visits.csv");
+  const SampleRecord record = read_samples(folder / "samples.csv.zst");
+  std::filesystem::remove_all(folder);
+  for (Visit& v : visits) v.joules.reset(), v.edges = 0;  // from the samples alone, but for the void mark
+  const AnalysisOptions options{.headline = {0}};
+  weigh_visits(visits, record, options);
+  const std::vector<std::int64_t> samples{32, 32};
+  const MeasureResult again = analyse(visits, record, samples, options);
+  for (std::size_t w = 0; w < 2; ++w) {
+    const auto same = std::find_if(again.workloads.begin(), again.workloads.end(),
+                                   [&](const WorkloadResult& x) { return x.format == r.workloads[w].format; });
+    ASSERT_NE(same, again.workloads.end());
+    expect_same(same->energy->mJ_per_sample.ci95, r.workloads[w].energy->mJ_per_sample.ci95);
+    expect_same(same->energy->dynamic_mJ_per_sample->ci95, r.workloads[w].energy->dynamic_mJ_per_sample->ci95);
+    expect_same(same->latency_ms.ci95, r.workloads[w].latency_ms.ci95);
+    EXPECT_GT(same->energy->mJ_per_sample.ci95.high, same->energy->mJ_per_sample.ci95.low);
+  }
+  const bool swapped = again.workloads[0].format != r.workloads[0].format;  // numbered in order of appearance
+  Interval ratio = *again.pairs[0].energy_ratio;
+  if (swapped) ratio = {1 / ratio.mean, 1 / ratio.high, 1 / ratio.low};
+  EXPECT_NEAR(ratio.mean, r.pairs[0].energy_ratio->mean, 1e-12);
+  EXPECT_NEAR(ratio.low, r.pairs[0].energy_ratio->low, 1e-12);
+  EXPECT_NEAR(ratio.high, r.pairs[0].energy_ratio->high, 1e-12);
+}
+
+TEST(Files, AStudysRecordPlaysAgainAsAMeter) {
+  Lab lab(plain);
+  lab.add({});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick(1));
+  const auto file = std::filesystem::temp_directory_path() / ("eaq-again-" + std::to_string(::getpid()) + ".csv.zst");
+  write_samples(file, r.record);
+  VirtualClock clock;
+  const std::vector<std::string> specs{"replay:" + file.string()};
+  MeterSet meters = open_meters(specs, std::nullopt, {.clock = &clock});
+  std::filesystem::remove(file);
+  Sampler sampler(meters, clock);
+  clock.sleep_until(clock.now() + Seconds(5));
+  const SampleRecord again = sampler.stop();
+  const auto& visit = r.visits[0];
+  EXPECT_NEAR(window_energy(again.zones[0], visit.start, visit.end).joules->value(), visit.joules->value(),
+              0.01 * visit.joules->value());
+  EXPECT_EQ(again.zones[0].label, MeterLabel::replayed);
+}
+
+TEST(Files, AMalformedVisitNamesItsLine) {
+  const auto file = std::filesystem::temp_directory_path() / ("eaq-bad-" + std::to_string(::getpid()) + ".csv");
+  write_text(file,
+             "block,position,model,format,phase,start_s,end_s,iterations,joules,edges,temperature_C,clock_MHz,void\n1,2,3\n");
+  try {
+    read_visits(file);
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("line 2"), std::string::npos) << e.what();
+  }
+  std::filesystem::remove(file);
+}
+
+TEST(Sampler, OnARealClockRecordsFromAThreadOfItsOwn) {
+  MeterSet meters = open_meters({}, Watts(10), {});
+  Sampler sampler(meters, monotonic_clock());
+  monotonic_clock().sleep_until(monotonic_clock().now() + Seconds(0.2));
+  const SampleRecord record = sampler.stop();
+  ASSERT_FALSE(record.zones[0].samples.empty());
+  for (const Sample& s : record.zones[0].samples) EXPECT_EQ(s.power, Watts(10));
+}
+
+TEST(Sampler, RecordsEdgesOnly) {
+  Lab lab(R"({"schema":"eaq.synthetic/1","idle_W":100,"watts":{"*":{"*":100}}})");
+  Sampler sampler(lab.meters, lab.clock);
+  lab.clock.sleep_until(lab.clock.now() + Seconds(10));
+  const SampleRecord record = sampler.stop();
+  const auto& samples = record.zones[0].samples;
+  const auto edges = std::count_if(samples.begin(), samples.end(), [](const Sample& s) { return s.energy.has_value(); });
+  EXPECT_GE(edges, 85);   // idleness shows a second late
+  EXPECT_LE(edges, 105);  // of some 2000 polls
+}
+
+}  // namespace
+}  // namespace eaq

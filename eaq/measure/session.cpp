@@ -1,0 +1,240 @@
+#include <cmath>
+
+#include "eaq/measure/protocol.h"
+
+namespace eaq {
+
+namespace {
+
+std::string role_name(ZoneRole role) {
+  switch (role) {
+    case ZoneRole::cpu:
+      return "CPU";
+    case ZoneRole::gpu:
+      return "GPU";
+    default:
+      return "device";
+  }
+}
+
+std::string no_zone(const MeterSet& meters, ZoneRole device) {
+  std::string names;
+  for (const auto& zone : meters.zones()) names += (names.empty() ? "" : ", ") + zone.full_name;
+  return "no meter covers the " + role_name(device) + " (there are: " + names + "); --assume-watts states a power";
+}
+
+// Flat: the line through the latest windows rises or falls by at most 0.2 % per window, or by no more than its own noise.
+bool is_flat(std::span<const double> windows) {
+  constexpr std::size_t looked_at = 5;
+  if (windows.size() < looked_at) return false;
+  const std::span<const double> last = windows.last(looked_at);
+  const std::vector<double> x{0, 1, 2, 3, 4};
+  const Line line = fit_line(x, last);
+  return std::abs(line.slope) <= std::max(0.002 * mean(last), 2 * line.slope_error);
+}
+
+}  // namespace
+
+Session::Session(std::span<const Workload> workloads, MeterSet& meters, Clock& clock, ZoneRole device, Seconds poll,
+                 std::uint64_t seed)
+    : workloads_(workloads),
+      meters_(meters),
+      clock_(clock),
+      listener_(meters.listener()),
+      origin_(clock.now()),
+      typical_(workloads.size()),
+      next_(workloads.size()),
+      latencies_ms_(workloads.size()),
+      halves_(workloads.size()),
+      controls_(workloads.size()) {
+  analysis_.seed = seed;
+  analysis_.headline = meters.headline(device);
+  if (meters.empty())
+    unavailable_ = meters.why_none();
+  else if (analysis_.headline.empty())
+    unavailable_ = no_zone(meters, device);
+  if (meters.empty()) return;
+  sampler_.emplace(meters, clock, Sampler::Options{poll});
+  origin_ = sampler_->origin();
+}
+
+bool Session::only_assumed() const {
+  return reads_energy() && std::all_of(analysis_.headline.begin(), analysis_.headline.end(), [&](std::size_t z) {
+           return meters_.meters()[meters_.zones()[z].meter]->label() == MeterLabel::assumed;
+         });
+}
+
+std::optional<Seconds> Session::period() const {
+  Seconds slowest;
+  for (const std::size_t z : analysis_.headline) {
+    const auto& period = meters_.zones()[z].zone.period;
+    if (!period) return std::nullopt;
+    slowest = std::max(slowest, *period);
+  }
+  return slowest;
+}
+
+void Session::warm_up(std::size_t workload, std::int64_t iterations) {
+  for (std::int64_t i = 0; i < iterations; ++i) {
+    const Seconds start = clock_.now();
+    workloads_[workload].run(i, listener_);
+    typical_[workload] = clock_.now() - start;
+  }
+}
+
+void Session::first_pass(std::int64_t iterations) {
+  for (std::size_t w = 0; w < workloads_.size() && !interrupted(); ++w) warm_up(w, iterations);
+}
+
+WarmUp Session::settle(std::size_t workload, Seconds bound) {
+  const Seconds window = std::max(Seconds(reads_energy() && !only_assumed() ? 0.5 : 0.1), typical_[workload]),
+                begun = clock_.now();
+  std::vector<double> latencies, powers;
+  WarmUp warm;
+  while (!interrupted() && !warm.flat && clock_.now() - begun < bound) {
+    const Seconds start = clock_.now();
+    std::int64_t runs = 0;
+    do {
+      workloads_[workload].run(warm.iterations++, listener_);
+      ++runs;
+    } while (clock_.now() - start < window);
+    latencies.push_back((clock_.now() - start).value() / static_cast<double>(runs));
+    std::optional<Watts> power;
+    if (reads_energy() && !only_assumed()) power = sampler_->recent_power(analysis_.headline, start);
+    if (power) powers.push_back(power->value());
+    warm.flat = is_flat(latencies) && (powers.empty() || is_flat(powers));
+  }
+  warm.duration = clock_.now() - begun;
+  return warm;
+}
+
+Visit Session::describe(std::size_t workload, int block, int position) const {
+  Visit v;
+  v.block = block;
+  v.position = position;
+  v.workload = workload;
+  if (workload == idle_workload) {
+    v.format = "idle";
+    return v;
+  }
+  v.model = workloads_[workload].model;
+  v.format = workloads_[workload].format;
+  v.phase = workloads_[workload].phase;
+  return v;
+}
+
+void Session::visit(std::size_t workload, int block, int position, const VisitPlan& plan) {
+  const Workload& w = workloads_[workload];
+  Visit v = describe(workload, block, position);
+  const Condition before = meters_.condition();
+  std::vector<double> latencies;
+  const Seconds begun = clock_.now();
+  Seconds start = begun;
+  for (;;) {
+    const bool counts = plan.drop <= Seconds(0) || start - begun >= plan.drop;
+    if (counts && v.iterations == 0) v.start = since_start(start);
+    w.run(next_[workload]++, listener_);
+    const Seconds end = clock_.now();
+    if (counts) {
+      latencies.push_back((end - start).value() * 1e3);
+      ++v.iterations;
+      v.end = since_start(end);
+    }
+    start = end;
+    if (v.iterations > 0 && (end - begun >= plan.length || v.iterations == plan.iterations)) break;
+  }
+  const Condition after = meters_.condition();
+  v.temperature = after.temperature;
+  v.clock = after.clock;
+  for (std::size_t i = 0; i < std::min(before.voiding.size(), after.voiding.size()); ++i)
+    if (before.voiding[i] != after.voiding[i]) v.void_reason = before.voiding[i] + " became " + after.voiding[i];
+  auto& all = latencies_ms_[workload];
+  all.insert(all.end(), latencies.begin(), latencies.end());
+  if (const std::size_t half = latencies.size() / 2; half > 0) {
+    const std::span<const double> runs(latencies);
+    halves_[workload].push_back(std::log(mean(runs.first(half)) / mean(runs.last(half))));
+  }
+  visits_.push_back(std::move(v));
+}
+
+void Session::idle(int block, int position, const VisitPlan& plan) {
+  Visit v = describe(idle_workload, block, position);
+  const Seconds begun = clock_.now();
+  clock_.sleep_until(begun + plan.length);
+  v.start = since_start(begun + plan.drop);
+  v.end = since_start(clock_.now());
+  visits_.push_back(std::move(v));
+}
+
+void Session::control(std::size_t workload, int trials, std::int64_t iterations, Seconds bound) {
+  for (int t = 0; t < trials && !interrupted(); ++t) {
+    Visit v = describe(workload, t, 0);
+    const Seconds begun = clock_.now();
+    Seconds end = begun;
+    while (v.iterations < iterations && end - begun < bound) {
+      workloads_[workload].run(v.iterations++, listener_);
+      end = clock_.now();
+    }
+    v.start = since_start(begun);
+    v.end = since_start(end);
+    controls_[workload].push_back(std::move(v));
+  }
+}
+
+void Session::add_percentiles(WorkloadResult& result, std::size_t w) const {
+  const auto& runs = latencies_ms_[w];
+  if (runs.empty()) return;
+  result.p50_ms = percentile(runs, 0.5);
+  result.p90_ms = percentile(runs, 0.9);
+  result.p99_ms = percentile(runs, 0.99);
+  if (halves_[w].size() < 2) return;
+  const Interval logs = block_interval(halves_[w], analysis_.seed);
+  result.carry_over = Interval{std::exp(logs.mean), std::exp(logs.low), std::exp(logs.high)};
+}
+
+void Session::add_control(WorkloadResult& result, std::size_t w, const SampleRecord& record) const {
+  if (!result.energy || controls_[w].empty()) return;
+  std::vector<double> values;
+  for (const Visit& v : controls_[w]) {
+    Joules sum;
+    bool whole = v.iterations > 0;
+    for (const std::size_t z : analysis_.headline) {
+      const WindowEnergy e = mean_power_energy(record.zones[z], v.start, v.end);
+      whole = whole && e.joules;
+      sum += e.joules.value_or(Joules(0));
+    }
+    if (whole) values.push_back(sum.value() * 1e3 / static_cast<double>(v.iterations * workloads_[w].samples_per_run));
+  }
+  if (!values.empty()) result.energy->mean_power_method_mJ = mean(values);
+}
+
+MeasureResult Session::finish(bool mean_power) {
+  SampleRecord record;
+  if (sampler_) record = sampler_->stop();
+  analysis_.mean_power = mean_power;
+  weigh_visits(visits_, record, analysis_);
+  std::vector<std::int64_t> samples;
+  for (const Workload& w : workloads_) samples.push_back(w.samples_per_run);
+  MeasureResult result = analyse(visits_, record, samples, analysis_);
+  for (std::size_t w = 0; w < workloads_.size(); ++w) {
+    WorkloadResult& one = result.workloads[w];
+    one.name = workloads_[w].name;
+    one.model = workloads_[w].model;
+    one.format = workloads_[w].format;
+    one.phase = workloads_[w].phase;
+    add_percentiles(one, w);
+    add_control(one, w, record);
+    if (mean_power && one.energy) one.energy->mean_power_method_mJ = one.energy->mJ_per_sample.ci95.mean;
+    if (!one.energy && !unavailable_.empty()) one.energy_unavailable = unavailable_;
+    if (!one.energy && one.energy_unavailable.empty()) one.energy_unavailable = "no visit gave joules";
+    if (one.void_visits > 0)
+      one.notes.push_back(std::to_string(one.void_visits) + " visits are void for energy; visits.csv says why");
+  }
+  result.visits = std::move(visits_);
+  result.record = std::move(record);
+  result.energy_unavailable = unavailable_;
+  result.interrupted = interrupted();
+  return result;
+}
+
+}  // namespace eaq
