@@ -1,0 +1,181 @@
+// result: what a study found, as data. study.json is these types written down (schema: docs/study.schema.json); whoever reads a
+// result (tables, comparisons, pages) reads them and nothing else.
+//
+// Units are in the names. Absence is an empty optional beside a reason, never 0. Fractions are fractions, sizes are bytes, a
+// sample is one `unit`, KL is in nats per predicted token or sentence. Intervals are two-sided at 95 %.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "eaq/base/base.h"
+
+namespace eaq {
+
+/// An estimate with its interval, and the blocks' or trials' values behind it where they are kept.
+struct Figure {
+  double mean = 0;
+  std::optional<std::pair<double, double>> ci95;  ///< empty where one value gives no interval
+  std::vector<double> trials;
+};
+
+struct Latency {
+  Figure ms;  ///< per run (a batch, or a token)
+  double p50 = 0, p90 = 0, p99 = 0;
+};
+
+struct Energy {
+  std::string meter;   ///< the zones whose joules these are: "rapl:package-0"
+  std::string label;   ///< "measured", "assumed", "synthetic", "replayed" or "predicted": shown wherever the joules show
+  std::string method;  ///< "counter", "integral" or "mean-power"
+  Figure mJ_per_sample;
+  std::optional<Figure> dynamic_mJ_per_sample;  ///< above idle
+  double mean_power_W = 0;
+  std::optional<double> idle_power_W;
+  std::optional<double> mean_power_method_mJ;         ///< what mean sampled power x run time would have said
+  std::optional<double> scale_uncertainty;            ///< of the sensor, as a fraction; in no interval
+  std::vector<std::pair<std::string, double>> zones;  ///< mJ per sample of every zone that was read; never summed
+};
+
+/// A site's largest activation, and how many values were not finite.
+struct Overflow {
+  std::string site;
+  double max_abs = 0;
+  std::int64_t count = 0;
+};
+
+struct QualityResult {
+  std::string metric;  ///< "accuracy" or "perplexity"
+  double value = 0;
+  std::optional<std::pair<double, double>> ci95;
+  std::int64_t n = 0;                   ///< sentences, or predicted tokens
+  std::optional<std::int64_t> correct;  ///< accuracy only
+  std::optional<double> kl_mean;        ///< KL(fp32 || this)
+  std::optional<std::int64_t> flips;    ///< predictions that differ from fp32's
+  std::int64_t nan_inf = 0;             ///< logits that are not finite
+  std::vector<Overflow> overflows;
+};
+
+/// One model in one format at one shape: a row of the table.
+struct Run {
+  std::string model, task, format;
+  std::string recipe;  ///< eaq.recipe/1 as JSON text
+  bool emulated = false;
+  std::string storage, arithmetic;   ///< of what ran: "bf16", "f32"
+  std::vector<std::string> kernels;  ///< as the primitives named themselves
+  std::string phase, unit;           ///< "forward|prefill|decode", "sentence|window|token"
+  std::int64_t batch = 0, seq = 0;   ///< seq 0: every sentence at its own length
+  std::int64_t samples = 0;          ///< completed while timed
+  std::optional<Latency> latency_ms;
+  std::optional<Figure> throughput_per_s;
+  std::string timing_unavailable;  ///< why the two above are empty
+  std::optional<Energy> energy;
+  std::string energy_unavailable;
+  std::optional<QualityResult> quality;
+  std::string quality_unavailable;
+  std::int64_t size_bytes = 0;
+  double size_ratio = 0;  ///< fp32's bytes over these: above 1 is smaller
+  std::optional<std::int64_t> peak_memory_bytes;
+  std::string peak_memory_unavailable;
+  std::vector<std::string> throttled, notes;
+};
+
+/// Asked for, not runnable here.
+struct Refused {
+  std::string model, format, reason;
+};
+
+/// Two formats of one model at one shape. Ratios are a / b: above 1, b is cheaper or faster.
+struct Comparison {
+  std::string model, a, b;
+  std::string phase;
+  std::int64_t batch = 0, seq = 0;
+  std::optional<Figure> energy_ratio, speedup;
+  std::optional<double> energy_p, speedup_p;  ///< paired t-tests on blocks, Holm-adjusted over the formats
+  std::optional<double> quality_delta;        ///< of b against a: accuracy as a fraction, or perplexity
+  std::optional<double> p_value;              ///< of that difference: McNemar, or a paired t-test; Holm-adjusted over the formats
+  std::string test;                           ///< "McNemar" or "paired t": where p_value comes from
+};
+
+struct HostRecord {
+  std::string name, os, kernel, cpu;
+  std::vector<std::string> flags;  ///< instruction sets that matter here
+  std::int64_t cores = 0, memory_bytes = 0;
+  std::string compiler;
+  std::map<std::string, std::string> libraries;
+};
+
+struct DeviceRecord {
+  std::string kind, name;  ///< "cpu", "AMD EPYC 9B45"
+  std::string isa;         ///< the instruction set in use
+  int threads = 0;
+};
+
+struct MeterRecord {
+  std::string name, label;
+  std::vector<std::string> zones;  ///< full names
+  bool headline = false;
+};
+
+/// How timing was done; a field that the protocol does not know is empty.
+struct ProtocolRecord {
+  std::string name = "blocks";  ///< or "original"
+  std::string method;           ///< "counter" or "mean-power", as asked
+  std::optional<int> blocks, visits_per_block, trials;
+  std::optional<std::int64_t> iterations, warm_up_iterations;
+  std::optional<double> visit_s;
+  std::string quality;  ///< how the data was cut: "all 872 sentences", "windows of 1024, stride 1024, joined raw"
+};
+
+struct DataRecord {
+  std::string task, name, hash;
+  std::int64_t items = 0, tokens = 0;
+};
+
+struct ModelRecord {
+  std::string name, task, hash;
+  std::int64_t parameters = 0;
+};
+
+struct Manifest {
+  std::string eaq, commit;
+  HostRecord host;
+  DeviceRecord device;
+  std::optional<std::string> driver;
+  std::vector<MeterRecord> meters;
+  std::string no_meter;  ///< why `meters` is empty, and what would bring joules
+  std::uint64_t seed = 0;
+  ProtocolRecord protocol;
+  std::string started;
+  double seconds = 0;  ///< that the whole study took
+  std::vector<std::string> command;
+  std::vector<ModelRecord> models;
+  std::vector<DataRecord> data;
+};
+
+struct Study {
+  bool interrupted = false;
+  Manifest manifest;
+  std::vector<Run> runs;
+  std::vector<Refused> refused;
+  std::vector<Comparison> comparisons;
+};
+
+/// "sha256:..." for several things as for one: of one, its own hash; of several, the hash of the lines "HASH  NAME\n".
+std::string combined_hash(const std::vector<std::pair<std::string, std::string>>& names_and_hashes);
+
+// --- JSON (texts, since front doors are free of JSON types)
+
+std::string to_json(const Study& study);  ///< eaq.study/1, indented, with a final newline
+std::string to_json(const Run& run);      ///< one run, as `eaq evaluate --json` prints it
+/// Error{input} "NAME: ..." for anything that is not an eaq.study/1.
+Study study_from_json(std::string_view text, std::string_view name);
+Study read_study(const std::filesystem::path& path);
+
+}  // namespace eaq
