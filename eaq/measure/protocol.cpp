@@ -3,7 +3,7 @@
 namespace eaq {
 namespace {
 
-VisitPlan plan_visits(const Session& session, const BlockOptions& options) {
+VisitPlan plan_visits(const Measurement& session, const BlockOptions& options) {
   const bool sensor = session.reads_energy() && !session.only_assumed();
   Seconds length = options.min_seconds;
   if (length <= Seconds(0)) {
@@ -30,7 +30,7 @@ MeasureResult measure_blocks(std::span<const Workload> workloads, MeterSet& mete
   check(workloads);
   if (options.blocks < 1 || options.hottest >= workloads.size())
     throw Error(ErrorKind::bug, "measure: blocks or hottest out of range");
-  Session session(workloads, meters, clock, options.device, options.poll, options.seed);
+  Measurement session(workloads, meters, clock, options.device, options.poll, options.seed);
   const std::size_t n = workloads.size();
   const bool sensor = session.reads_energy() && !session.only_assumed();
   const double control_cost = sensor && options.control_trials > 0 ? 1.0 : 0.0;
@@ -82,7 +82,7 @@ MeasureResult measure_original(std::span<const Workload> workloads, MeterSet& me
                                const OriginalOptions& options, const ProgressCallback& progress) {
   check(workloads);
   if (options.trials < 1 || options.iterations < 1) throw Error(ErrorKind::bug, "measure: trials or iterations below 1");
-  Session session(workloads, meters, clock, options.device, options.poll, options.seed);
+  Measurement session(workloads, meters, clock, options.device, options.poll, options.seed);
   const double total = static_cast<double>(options.trials) * static_cast<double>(workloads.size());
   const Seconds endless(1e12);
   const VisitPlan trial{options.trial_bound > Seconds(0) ? options.trial_bound : endless, Seconds(0), options.iterations};

@@ -17,9 +17,10 @@ struct VisitPlan {
 };
 
 /// Runs workloads under meters and keeps what happened.
-class Session {
+class Measurement {
  public:
-  Session(std::span<const Workload> workloads, MeterSet& meters, Clock& clock, ZoneRole device, Seconds poll, std::uint64_t seed);
+  Measurement(std::span<const Workload> workloads, MeterSet& meters, Clock& clock, ZoneRole device, Seconds poll,
+              std::uint64_t seed);
 
   bool reads_energy() const { return !analysis_.headline.empty(); }
   bool only_assumed() const;  ///< the headline is a constant that the user stated

@@ -35,8 +35,8 @@ bool is_flat(std::span<const double> windows) {
 
 }  // namespace
 
-Session::Session(std::span<const Workload> workloads, MeterSet& meters, Clock& clock, ZoneRole device, Seconds poll,
-                 std::uint64_t seed)
+Measurement::Measurement(std::span<const Workload> workloads, MeterSet& meters, Clock& clock, ZoneRole device, Seconds poll,
+                         std::uint64_t seed)
     : workloads_(workloads),
       meters_(meters),
       clock_(clock),
@@ -58,13 +58,13 @@ Session::Session(std::span<const Workload> workloads, MeterSet& meters, Clock& c
   origin_ = sampler_->origin();
 }
 
-bool Session::only_assumed() const {
+bool Measurement::only_assumed() const {
   return reads_energy() && std::all_of(analysis_.headline.begin(), analysis_.headline.end(), [&](std::size_t z) {
            return meters_.meters()[meters_.zones()[z].meter]->label() == MeterLabel::assumed;
          });
 }
 
-std::optional<Seconds> Session::period() const {
+std::optional<Seconds> Measurement::period() const {
   Seconds slowest;
   for (const std::size_t z : analysis_.headline) {
     const auto& period = meters_.zones()[z].zone.period;
@@ -74,7 +74,7 @@ std::optional<Seconds> Session::period() const {
   return slowest;
 }
 
-void Session::warm_up(std::size_t workload, std::int64_t iterations) {
+void Measurement::warm_up(std::size_t workload, std::int64_t iterations) {
   for (std::int64_t i = 0; i < iterations; ++i) {
     const Seconds start = clock_.now();
     workloads_[workload].run(i, listener_);
@@ -82,11 +82,11 @@ void Session::warm_up(std::size_t workload, std::int64_t iterations) {
   }
 }
 
-void Session::first_pass(std::int64_t iterations) {
+void Measurement::first_pass(std::int64_t iterations) {
   for (std::size_t w = 0; w < workloads_.size() && !interrupted(); ++w) warm_up(w, iterations);
 }
 
-WarmUp Session::settle(std::size_t workload, Seconds bound) {
+WarmUp Measurement::settle(std::size_t workload, Seconds bound) {
   const Seconds window = std::max(Seconds(reads_energy() && !only_assumed() ? 0.5 : 0.1), typical_[workload]),
                 begun = clock_.now();
   std::vector<double> latencies, powers;
@@ -108,7 +108,7 @@ WarmUp Session::settle(std::size_t workload, Seconds bound) {
   return warm;
 }
 
-Visit Session::describe(std::size_t workload, int block, int position) const {
+Visit Measurement::describe(std::size_t workload, int block, int position) const {
   Visit v;
   v.block = block;
   v.position = position;
@@ -123,7 +123,7 @@ Visit Session::describe(std::size_t workload, int block, int position) const {
   return v;
 }
 
-void Session::visit(std::size_t workload, int block, int position, const VisitPlan& plan) {
+void Measurement::visit(std::size_t workload, int block, int position, const VisitPlan& plan) {
   const Workload& w = workloads_[workload];
   Visit v = describe(workload, block, position);
   const Condition before = meters_.condition();
@@ -157,7 +157,7 @@ void Session::visit(std::size_t workload, int block, int position, const VisitPl
   visits_.push_back(std::move(v));
 }
 
-void Session::idle(int block, int position, const VisitPlan& plan) {
+void Measurement::idle(int block, int position, const VisitPlan& plan) {
   Visit v = describe(idle_workload, block, position);
   const Seconds begun = clock_.now();
   clock_.sleep_until(begun + plan.length);
@@ -166,7 +166,7 @@ void Session::idle(int block, int position, const VisitPlan& plan) {
   visits_.push_back(std::move(v));
 }
 
-void Session::control(std::size_t workload, int trials, std::int64_t iterations, Seconds bound) {
+void Measurement::control(std::size_t workload, int trials, std::int64_t iterations, Seconds bound) {
   for (int t = 0; t < trials && !interrupted(); ++t) {
     Visit v = describe(workload, t, 0);
     const Seconds begun = clock_.now();
@@ -181,7 +181,7 @@ void Session::control(std::size_t workload, int trials, std::int64_t iterations,
   }
 }
 
-void Session::add_percentiles(WorkloadResult& result, std::size_t w) const {
+void Measurement::add_percentiles(WorkloadResult& result, std::size_t w) const {
   const auto& runs = latencies_ms_[w];
   if (runs.empty()) return;
   result.p50_ms = percentile(runs, 0.5);
@@ -192,7 +192,7 @@ void Session::add_percentiles(WorkloadResult& result, std::size_t w) const {
   result.carry_over = Interval{std::exp(logs.mean), std::exp(logs.low), std::exp(logs.high)};
 }
 
-void Session::add_control(WorkloadResult& result, std::size_t w, const SampleRecord& record) const {
+void Measurement::add_control(WorkloadResult& result, std::size_t w, const SampleRecord& record) const {
   if (!result.energy || controls_[w].empty()) return;
   std::vector<double> values;
   for (const Visit& v : controls_[w]) {
@@ -208,7 +208,7 @@ void Session::add_control(WorkloadResult& result, std::size_t w, const SampleRec
   if (!values.empty()) result.energy->mean_power_method_mJ = mean(values);
 }
 
-MeasureResult Session::finish(bool mean_power) {
+MeasureResult Measurement::finish(bool mean_power) {
   SampleRecord record;
   if (sampler_) record = sampler_->stop();
   analysis_.mean_power = mean_power;
