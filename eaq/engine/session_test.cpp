@@ -135,10 +135,10 @@ TEST(Select, IsMovedUpSoThatTheLastBlockRunsOneRowASequence) {
 TEST(Generation, GreedyEqualsTransformers) {
   const Json cases = read_json(source_folder() / "eaq/engine/testdata/generation.json");
   const auto model = packed(tiny_gpt2, "fp32");
-  ASSERT_FALSE(cases["cases"].empty());
-  for (const auto& one : cases["cases"]) {
-    const auto prompt = one["prompt_ids"].get<std::vector<std::int32_t>>(),
-               wanted = one["new_ids"].get<std::vector<std::int32_t>>();
+  ASSERT_FALSE(cases["entries"].empty());
+  for (const auto& one : cases["entries"]) {
+    const auto prompt = one["prompt"].get<std::vector<std::int32_t>>(),
+               wanted = one["continuation"].get<std::vector<std::int32_t>>();
     GenerateOptions options;
     options.max_new_tokens = static_cast<int>(wanted.size());
     EXPECT_EQ(generate(model, prompt, options).ids, wanted);
