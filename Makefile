@@ -29,6 +29,7 @@ bench: ## kernels and tokenizers, by Google Benchmark (ARGS="--benchmark_filter=
 	@scripts/bench $(ARGS)
 
 peers: build ## eaq beside the other systems, interleaved in one run
+	@[ -n "$(PEERS_PYTHON)" ] || scripts/setup peers
 	bench/peers/run $(ARGS)
 
 format: ## clang-format, in place
