@@ -1,7 +1,6 @@
 #include "eaq/base/base.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "eaq/base/json.h"
 
@@ -21,16 +20,6 @@ TEST(Json, RefusesDeepNesting) { EXPECT_THROW(parse_json(std::string(100000, '['
 TEST(Json, RefusesTrailingText) { EXPECT_THROW(parse_json("{} {}", "x.json"), Error); }
 TEST(Json, KeepsNestedValues) {
   EXPECT_EQ(parse_json(R"({"b":[1,{"c":true}],"a":null})", "x").dump(), R"({"b":[1,{"c":true}],"a":null})");
-}
-
-TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
-  const auto folder = std::filesystem::temp_directory_path() / ("eaq-atomic-" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  { AtomicFile(folder / "x").write("half"); }
-  EXPECT_TRUE(std::filesystem::is_empty(folder));
-  write_text(folder / "x", "whole");
-  EXPECT_EQ(read_text(folder / "x"), "whole");
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -92,16 +93,25 @@ void MappedFile::release(std::span<const std::byte> part) const {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
-  temporary_ = target_;
-  temporary_ += "." + std::to_string(::getpid()) + ".part";
-  file_ = std::fopen(temporary_.c_str(), "wbe");
+  std::error_code error;
+  const auto status = std::filesystem::status(target_, error);
+  if (std::filesystem::is_directory(status)) fail(target_, "cannot write", EISDIR);
+  direct_ = std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+  if (!direct_) {
+    // A link stays one: what it points to is replaced.
+    if (std::filesystem::exists(status)) target_ = std::filesystem::canonical(target_, error);
+    static std::atomic<unsigned> count = 0;  // threads may write the same target at the same time
+    temporary_ = target_;
+    temporary_ += "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".part";
+  }
+  file_ = std::fopen(direct_ ? target_.c_str() : temporary_.c_str(), "wbe");
   if (file_ == nullptr) fail(target_, "cannot write", errno);
 }
 
 AtomicFile::~AtomicFile() {
   if (file_ == nullptr) return;
   std::fclose(file_);
-  ::unlink(temporary_.c_str());
+  if (!direct_) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
@@ -112,13 +122,12 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 
 void AtomicFile::commit() {
   // A full disk shows at the latest here: flush and sync before the name changes.
-  if (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0) fail(target_, "cannot write", errno);
+  if (std::fflush(file_) != 0 || (!direct_ && ::fsync(::fileno(file_)) != 0)) fail(target_, "cannot write", errno);
   std::fclose(std::exchange(file_, nullptr));
-  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) {
-    const int code = errno;
-    ::unlink(temporary_.c_str());
-    fail(target_, "cannot rename into place", code);
-  }
+  if (direct_ || std::rename(temporary_.c_str(), target_.c_str()) == 0) return;
+  const int code = errno;
+  ::unlink(temporary_.c_str());
+  fail(target_, "cannot rename into place", code);
 }
 
 std::string read_text(const std::filesystem::path& path, std::uint64_t limit) {

@@ -35,7 +35,8 @@ class MappedFile {
 };
 
 /// Writes beside the target and renames on commit(), so that a reader never sees half a file.
-/// Without commit() (an exception, Ctrl-C) nothing is left behind.
+/// Without commit() (an exception, Ctrl-C) nothing is left behind. What is no regular file (/dev/stdout, a pipe) is written to
+/// directly, never replaced.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);  ///< Error{input} where the folder cannot be written
@@ -50,6 +51,7 @@ class AtomicFile {
  private:
   std::filesystem::path target_, temporary_;
   std::FILE* file_ = nullptr;
+  bool direct_ = false;
 };
 
 /// A whole file as text. Error{input} names the path; files larger than `limit` bytes are refused.
