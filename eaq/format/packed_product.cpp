@@ -7,8 +7,8 @@ namespace {
 
 class PackedProduct final : public Product {
  public:
-  PackedProduct(CpuContext& context, const LinearWeight& weight, const PackedProductTraits& traits)
-      : traits_(traits), packed_(traits.dtype, traits.arithmetic, weight.out_features, weight.in_features) {
+  PackedProduct(CpuContext& context, const LinearWeight& weight, const WeightPlan& plan, std::string_view storage)
+      : plan_(plan), storage_(storage), packed_(plan, weight.out_features, weight.in_features) {
     pack_in_parallel(context, weight,
                      [&](std::int64_t first, std::int64_t count, float* rows) { packed_.pack(first, count, rows); });
   }
@@ -19,13 +19,12 @@ class PackedProduct final : public Product {
   void row(std::int64_t n, float* out) const override { packed_.unpack(n, out); }
   std::size_t bytes() const override { return packed_.bytes(); }
   KernelReport report() const override {
-    return {.kernels = packed_.kernels(),
-            .storage = std::string(traits_.storage),
-            .arithmetic = std::string(name_of(packed_.arithmetic()))};
+    return {.kernels = packed_.kernels(), .storage = storage_, .arithmetic = std::string(name_of(plan_.arithmetic))};
   }
 
  private:
-  PackedProductTraits traits_;
+  WeightPlan plan_;
+  std::string storage_;
   PackedWeight packed_;
 };
 
@@ -50,8 +49,9 @@ void pack_in_parallel(CpuContext& context, const LinearWeight& weight,
   });
 }
 
-std::unique_ptr<Product> make_packed_product(CpuContext& context, const LinearWeight& weight, const PackedProductTraits& traits) {
-  return std::make_unique<PackedProduct>(context, weight, traits);
+std::unique_ptr<Product> make_packed_product(ExecutionContext& context, const LinearWeight& weight, const WeightPlan& plan,
+                                             std::string_view storage) {
+  return std::make_unique<PackedProduct>(cpu_context(context), weight, plan, storage);
 }
 
 }  // namespace eaq

@@ -9,15 +9,10 @@
 
 namespace eaq {
 
-/// How a format stores its weights and what it calls that in reports.
-struct PackedProductTraits {
-  std::string_view storage;  ///< KernelReport::storage
-  DType dtype = DType::f32;  ///< of the packed elements
-  Arithmetic arithmetic = Arithmetic::f32;
-};
-
 /// A product whose weight lies packed as it is multiplied.
-std::unique_ptr<Product> make_packed_product(CpuContext& context, const LinearWeight& weight, const PackedProductTraits& traits);
+/// `storage` is what reports call its elements ("bf16").
+std::unique_ptr<Product> make_packed_product(ExecutionContext& context, const LinearWeight& weight, const WeightPlan& plan,
+                                             std::string_view storage);
 
 /// Calls `pack(first, count, rows)` for blocks of output rows, each a multiple of 64 but the last, on all threads; `rows` is
 /// [count, in_features] in f32.

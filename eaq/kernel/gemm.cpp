@@ -1,10 +1,10 @@
-// The driver of every product on a CPU: chooses kernels, converts the input once, cuts the product into tiles that threads take
-// in turn, and finishes each tile while it lies in the thread's L2.
+// The driver of every product on a CPU: chooses kernels, brings the input into their type once, cuts the product into tiles that
+// threads take in turn, and finishes each tile while it lies in the thread's L2.
 #include <algorithm>
 #include <array>
-#include <cassert>
+#include <atomic>
 #include <cmath>
-#include <mutex>
+#include <cstring>
 
 #include "eaq/base/base.h"
 #include "eaq/kernel/gemm_tile.h"
@@ -12,29 +12,35 @@
 namespace eaq {
 namespace {
 
+using gemm::InputKernels;
 using gemm::PanelSpan;
 using gemm::TileInput;
 using gemm::TileKernel;
+using gemm::TileNeeds;
 
-/// Rows and panels of one tile.
-struct Tiling {
-  std::int64_t rows = 0, panels = 0, row_blocks = 0, slices = 0;
-};
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::size_t align_64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+// VNNI counts below its level only where nothing lowers the level: EAQ_CPU_ISA=avx512 means a processor without it.
+bool has_vnni(Isa isa) {
+  return isa >= Isa::avx512_vnni_bf16 || (isa == Isa::avx512 && cpu_info().isa == isa && cpu_info().has("avx512_vnni"));
+}
 
-// Several tiles per thread even out their speeds; a tile of results and the rows it reads stay in L2.
-Tiling tiling_of(std::int64_t m, const PanelLayout& layout, int threads) {
-  constexpr std::int64_t row_limit = 192, column_limit = 256;
-  Tiling t;
-  t.row_blocks = ceil_div(m, row_limit);
-  t.rows = ceil_div(ceil_div(m, t.row_blocks), 6) * 6;
-  t.row_blocks = ceil_div(m, t.rows);
-  t.panels = std::max<std::int64_t>(1, column_limit / layout.width);
-  const std::int64_t wanted = threads == 1 ? 1 : 4 * threads;
-  while (t.panels > 1 && t.row_blocks * ceil_div(layout.panels(), t.panels) < wanted) t.panels = ceil_div(t.panels, 2);
-  t.slices = ceil_div(layout.panels(), t.panels);
-  return t;
+const TileKernel* kernel_for(const WeightPlan& plan, Isa isa) {
+  // A weight that is cast in each product is multiplied as the type that it is cast to.
+  const DType multiplied = plan.storage == DType::f32 ? plan.operands : plan.storage;
+  switch (plan.arithmetic) {
+    case Arithmetic::f32: {
+      const TileKernel* brgemm = multiplied == DType::f32 && isa >= Isa::avx512 ? gemm::onednn(Arithmetic::f32) : nullptr;
+      return brgemm != nullptr ? brgemm : gemm::highway_f32(multiplied, isa);
+    }
+    case Arithmetic::bf16:
+      return isa >= Isa::avx512_vnni_bf16 ? gemm::onednn(Arithmetic::bf16) : nullptr;
+    case Arithmetic::s8:
+      break;
+  }
+  const TileKernel* vnni = has_vnni(isa) ? gemm::onednn(Arithmetic::s8) : nullptr;
+  return vnni != nullptr ? vnni : gemm::highway_s8(isa);
 }
 
 }  // namespace
@@ -44,99 +50,175 @@ std::string_view name_of(Arithmetic arithmetic) {
   return names[static_cast<std::size_t>(arithmetic)];
 }
 
+bool multiplies(Isa isa, Arithmetic arithmetic) {
+  return kernel_for({.storage = arithmetic == Arithmetic::s8 ? DType::i8 : DType::bf16,
+                     .arithmetic = arithmetic,
+                     .operands = DType::bf16},
+                    isa) != nullptr;
+}
+
 struct PackedWeight::State {
-  PanelLayout layout;
-  Arithmetic arithmetic = Arithmetic::f32;
+  WeightPlan plan;
+  const TileKernel* kernel = nullptr;
+  const InputKernels* input = nullptr;
+  TileNeeds needs;
+  PanelLayout layout;      // of what is stored
+  PanelLayout multiplied;  // of what the kernel reads; another one where the weight is cast in each product
   Buffer data;
-  std::vector<float> scales;  // s8: per output
-  std::unique_ptr<TileKernel> kernel;
-  std::atomic<bool> ran{false};
+  std::vector<float> steps;           // i8: per output, and zeros up to whole panels
+  std::vector<std::int32_t> surplus;  // of 128 added to the input: 128 times the sum of an output's weights
+  mutable std::array<std::atomic<const std::string*>, 4> ran{};  // names
+
+  bool casts() const { return layout.dtype != multiplied.dtype; }
+  void note(const std::string& name) const;
+  float* prepare(CpuContext& context, const Matrix& x, TileInput& input) const;
+  PanelSpan cast(const PanelSpan& panels, std::byte* to) const;
+  void prepare_rows(const Matrix& x, std::int64_t first, std::int64_t end, const TileInput& input, float* row_steps) const;
 };
 
-bool multiplies(Isa isa, Arithmetic arithmetic) { return arithmetic != Arithmetic::bf16 || isa >= Isa::avx512_vnni_bf16; }
+// Few names ever appear: a kernel is chosen once, its shapes may differ in the implementation.
+void PackedWeight::State::note(const std::string& name) const {
+  for (auto& slot : ran) {
+    const std::string* seen = slot.load(std::memory_order_acquire);
+    if (seen == nullptr && slot.compare_exchange_strong(seen, &name)) return;
+    if (*seen == name) return;
+  }
+}
 
-PackedWeight::PackedWeight(DType storage, Arithmetic arithmetic, std::int64_t n, std::int64_t k, Isa isa)
-    : state_(std::make_unique<State>()) {
+PackedWeight::PackedWeight(const WeightPlan& plan, std::int64_t n, std::int64_t k, Isa isa) : state_(std::make_unique<State>()) {
   if (n <= 0 || k <= 0) throw Error(ErrorKind::input, "a weight of shape " + to_string(Shape{n, k}) + " cannot be packed");
+  // Sums of k products of 255 and 127 must fit 32 bits.
+  if (plan.arithmetic == Arithmetic::s8 && k > 66000)
+    throw Error(ErrorKind::unavailable,
+                "int8 products of " + std::to_string(k) + " inputs may overflow 32-bit sums (limit 66000)");
   State& s = *state_;
-  s.arithmetic = arithmetic;
-  s.kernel = gemm::highway_f32(storage, isa);
-  s.layout = {.dtype = storage, .n = n, .k = k, .width = gemm::highway_width(isa), .group = 1};
+  s.plan = plan;
+  s.kernel = kernel_for(plan, isa);
+  if (s.kernel == nullptr)
+    throw Error(ErrorKind::unavailable, "this processor does not multiply " + std::string(name_of(plan.arithmetic)) +
+                                            " at level " + std::string(name_of(isa)));
+  s.input = &gemm::input_kernels(isa);
+  s.needs = s.kernel->needs();
+  s.multiplied = {.dtype = plan.storage, .n = n, .k = k, .width = s.needs.width, .group = s.needs.group};
+  s.layout = s.multiplied;
+  if (plan.storage == DType::f32 && plan.operands != DType::f32) {
+    s.multiplied.dtype = plan.operands;
+    s.layout.group = 1;
+  }
   s.data = Buffer(s.layout.bytes());
-  std::memset(s.data.data(), 0, s.data.size());
+  if (plan.storage != DType::i8) return;
+  const auto columns = static_cast<std::size_t>(s.layout.panels() * s.layout.width);
+  s.steps.resize(columns);
+  if (s.needs.input == DType::u8) s.surplus.resize(columns);
 }
 PackedWeight::~PackedWeight() = default;
 
+// ---- Packing
+
 namespace {
 
-// Blocks of 16 inputs: their lines stay in L1 while a panel's outputs are gathered.
+// Blocks of 16 inputs: their lines stay in L1 while a panel's outputs are gathered. Zeros fill what n and k leave of a panel.
 template <class To, class From>
 void pack_rows(const PanelLayout& layout, To* data, std::int64_t first, std::int64_t count, const From* rows) {
+  const int width = layout.width, group = layout.group;
   for (std::int64_t begin = first; begin < first + count;) {
-    const std::int64_t end = std::min((begin / layout.width + 1) * layout.width, first + count);
-    for (std::int64_t k = 0; k < layout.k; k += 16) {
-      const std::int64_t k_end = std::min(k + 16, layout.k);
+    const std::int64_t panel = begin / width;
+    const std::int64_t end = std::min((panel + 1) * width, first + count);
+    To* out = data + panel * layout.panel_elements();
+    for (std::int64_t k = 0; k < layout.padded_k(); k += 16) {
+      const std::int64_t whole = std::clamp<std::int64_t>(layout.k - k, 0, 16);
       for (std::int64_t n = begin; n < end; ++n) {
-        const From* row = rows + (n - first) * layout.k;
-        for (std::int64_t i = k; i < k_end; ++i) data[layout.offset(n, i)] = static_cast<To>(row[i]);
+        const From* row = rows + (n - first) * layout.k + k;
+        To* to = out + k * width + n % width * group;
+        for (std::int64_t i = 0; i < 16; ++i)
+          to[i / group * width * group + i % group] = i < whole ? static_cast<To>(row[i]) : To{};
       }
+      for (std::int64_t n = end; end == layout.n && n < (panel + 1) * width; ++n)
+        for (std::int64_t i = 0; i < 16; ++i) out[k * width + n % width * group + i / group * width * group + i % group] = To{};
     }
     begin = end;
   }
 }
 
 template <class T>
-void unpack_row(const PanelLayout& layout, const T* data, std::int64_t n, float* row) {
-  for (std::int64_t k = 0; k < layout.k; ++k) row[k] = static_cast<float>(data[layout.offset(n, k)]);
+void unpack_row(const PanelLayout& layout, const T* data, std::int64_t n, float step, float* row) {
+  for (std::int64_t k = 0; k < layout.k; ++k) row[k] = static_cast<float>(data[layout.offset(n, k)]) * step;
 }
 
-float apply(Activation a, float x) {
-  switch (a) {
-    case Activation::none:
-      return x;
-    case Activation::gelu:
-      return 0.5f * x * (1 + std::erf(x * 0.70710678f));
-    case Activation::gelu_tanh:
-      return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
-    case Activation::quick_gelu:
-      return x / (1 + std::exp(-1.702f * x));
-    case Activation::relu:
-      return x > 0 || x != x ? x : 0;
-    case Activation::silu:
-      return x / (1 + std::exp(-x));
-    case Activation::tanh:
-      return std::tanh(x);
-    case Activation::sigmoid:
-      return 1 / (1 + std::exp(-x));
+}  // namespace
+
+float quantise_row(const float* x, std::int64_t n, std::int8_t* q) {
+  float largest = 0;
+  bool finite = true;
+  for (std::int64_t i = 0; i < n; ++i) {
+    finite = finite && std::isfinite(x[i]);
+    largest = std::max(largest, std::fabs(x[i]));
   }
-  return x;
+  const bool zero = !finite || largest < gemm::smallest_quantised;
+  const float inverse = zero ? 0 : 127.0f / largest;
+  for (std::int64_t i = 0; i < n; ++i) q[i] = zero ? std::int8_t{0} : static_cast<std::int8_t>(std::nearbyint(x[i] * inverse));
+  return !finite ? std::numeric_limits<float>::quiet_NaN() : zero ? 0 : largest / 127.0f;
 }
 
-float read(const Matrix& m, std::int64_t r, std::int64_t c) {
-  if (m.dtype == DType::f32) return reinterpret_cast<const float*>(m.row(r))[c];
-  if (m.dtype == DType::bf16) return static_cast<float>(reinterpret_cast<const bf16*>(m.row(r))[c]);
-  return static_cast<float>(reinterpret_cast<const f16*>(m.row(r))[c]);
+void PackedWeight::pack(std::int64_t first, std::int64_t count, const float* rows) {
+  State& s = *state_;
+  switch (s.layout.dtype) {
+    case DType::f32:
+      return pack_rows(s.layout, s.data.as<float>(), first, count, rows);
+    case DType::bf16:
+      return pack_rows(s.layout, s.data.as<bf16>(), first, count, rows);
+    case DType::f16:
+      return pack_rows(s.layout, s.data.as<f16>(), first, count, rows);
+    default:
+      break;
+  }
+  const auto k = static_cast<std::size_t>(s.layout.k);
+  std::vector<std::int8_t> quantised(static_cast<std::size_t>(count) * k);
+  for (std::int64_t r = 0; r < count; ++r) {
+    std::int8_t* row = quantised.data() + static_cast<std::size_t>(r) * k;
+    const auto n = static_cast<std::size_t>(first + r);
+    s.steps[n] = quantise_row(rows + r * s.layout.k, s.layout.k, row);
+    if (s.surplus.empty()) continue;
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < k; ++i) sum += row[i];
+    s.surplus[n] = 128 * sum;
+  }
+  pack_rows(s.layout, s.data.as<std::int8_t>(), first, count, quantised.data());
 }
 
-void write(const Matrix& m, std::int64_t r, std::int64_t c, float value) {
-  if (m.dtype == DType::f32)
-    reinterpret_cast<float*>(m.row(r))[c] = value;
-  else if (m.dtype == DType::bf16)
-    reinterpret_cast<bf16*>(m.row(r))[c] = bf16(value);
-  else
-    reinterpret_cast<f16*>(m.row(r))[c] = f16(value);
+void PackedWeight::unpack(std::int64_t n, float* row) const {
+  const State& s = *state_;
+  switch (s.layout.dtype) {
+    case DType::f32:
+      return unpack_row(s.layout, s.data.as<float>(), n, 1, row);
+    case DType::bf16:
+      return unpack_row(s.layout, s.data.as<bf16>(), n, 1, row);
+    case DType::f16:
+      return unpack_row(s.layout, s.data.as<f16>(), n, 1, row);
+    default:
+      return unpack_row(s.layout, s.data.as<std::int8_t>(), n, s.steps[static_cast<std::size_t>(n)], row);
+  }
 }
 
-void finish(const float* tile, std::int64_t stride, const Matrix& y, std::int64_t row, std::int64_t rows, std::int64_t column,
-            std::int64_t columns, const Epilogue& e) {
-  for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < columns; ++c) {
-      float v = tile[r * stride + c];
-      if (e.bias) v += e.bias[column + c];
-      if (e.activation != Activation::none) v = apply(e.activation, v);
-      if (e.residual) v += read(*e.residual, row + r, column + c);
-      write(y, row + r, column + c, v);
-    }
+// ---- Multiplying
+
+namespace {
+
+/// Rows and panels of one tile.
+struct Tiling {
+  std::int64_t rows = 0, panels = 0, row_blocks = 0, slices = 0;
+};
+
+// A tile of results, the rows it reads and a panel stay in L2; several tiles per thread even out their speeds. Where the weight
+// is cast in each product, a task takes all rows, so that each panel is cast once.
+Tiling tiling_of(std::int64_t m, const PanelLayout& layout, int threads, bool all_rows) {
+  constexpr std::int64_t row_limit = 96, column_limit = 256;
+  Tiling t{
+      .rows = std::min(m, row_limit), .panels = column_limit / layout.width, .row_blocks = ceil_div(m, row_limit), .slices = 0};
+  const std::int64_t wanted = threads == 1 ? 1 : 4 * threads, blocks = all_rows ? 1 : t.row_blocks;
+  while (t.panels > 1 && blocks * ceil_div(layout.panels(), t.panels) < wanted) t.panels = ceil_div(t.panels, 2);
+  t.slices = ceil_div(layout.panels(), t.panels);
+  return t;
 }
 
 void check(const PanelLayout& layout, const Matrix& x, const Matrix& y, const Epilogue& e) {
@@ -149,65 +231,109 @@ void check(const PanelLayout& layout, const Matrix& x, const Matrix& y, const Ep
 
 }  // namespace
 
-void PackedWeight::pack(std::int64_t first, std::int64_t count, const float* rows) {
-  const PanelLayout& layout = state_->layout;
-  switch (layout.dtype) {
-    case DType::f32:
-      return pack_rows(layout, state_->data.as<float>(), first, count, rows);
-    case DType::bf16:
-      return pack_rows(layout, state_->data.as<bf16>(), first, count, rows);
-    default:
-      return pack_rows(layout, state_->data.as<f16>(), first, count, rows);
+void PackedWeight::State::prepare_rows(const Matrix& x, std::int64_t first, std::int64_t end, const TileInput& to,
+                                       float* row_steps) const {
+  for (std::int64_t r = first; r < end; ++r) {
+    const std::size_t size = size_of(needs.input);
+    auto* out = const_cast<std::byte*>(to.data) + static_cast<std::size_t>(r * to.stride) * size;
+    switch (needs.input) {
+      case DType::f32:
+        input->to_f32(x.row(r), x.dtype, x.cols, plan.operands, reinterpret_cast<float*>(out));
+        break;
+      case DType::bf16:
+        input->to_bf16(x.row(r), x.dtype, x.cols, reinterpret_cast<std::uint16_t*>(out));
+        break;
+      case DType::i16:
+        row_steps[r] = input->to_i16(x.row(r), x.dtype, x.cols, reinterpret_cast<std::int16_t*>(out));
+        break;
+      default:
+        row_steps[r] = input->to_u8(x.row(r), x.dtype, x.cols, reinterpret_cast<std::uint8_t*>(out));
+        break;
+    }
+    // Zero times what earlier products left here could be NaN.
+    if (to.k > x.cols)
+      std::memset(out + static_cast<std::size_t>(x.cols) * size, 0, static_cast<std::size_t>(to.k - x.cols) * size);
   }
 }
 
-void PackedWeight::unpack(std::int64_t n, float* row) const {
-  const PanelLayout& layout = state_->layout;
-  switch (layout.dtype) {
-    case DType::f32:
-      return unpack_row(layout, state_->data.as<float>(), n, row);
-    case DType::bf16:
-      return unpack_row(layout, state_->data.as<bf16>(), n, row);
-    default:
-      return unpack_row(layout, state_->data.as<f16>(), n, row);
-  }
+/// Rows of x as the kernel wants them: as they are where they fit, in shared scratch otherwise. Returns their steps (s8), or
+/// null.
+float* PackedWeight::State::prepare(CpuContext& context, const Matrix& x, TileInput& to) const {
+  to = {.data = x.data, .rows = x.rows, .k = needs.padded ? multiplied.padded_k() : x.cols, .stride = x.stride};
+  const bool rounded = plan.operands == DType::f32 || plan.operands == x.dtype;
+  if (x.dtype == needs.input && rounded && to.k == x.cols && (!needs.dense || x.stride == x.cols)) return nullptr;
+  to.stride = to.k;
+  const std::size_t bytes = align_64(static_cast<std::size_t>(x.rows * to.stride) * size_of(needs.input));
+  std::byte* scratch = context.shared_scratch(bytes + static_cast<std::size_t>(x.rows) * sizeof(float));
+  to.data = scratch;
+  auto* row_steps = reinterpret_cast<float*>(scratch + bytes);
+  // A task of some 32k elements costs a few microseconds, as much as handing it out.
+  const std::int64_t rows = std::max<std::int64_t>(1, 32768 / to.k), tasks = ceil_div(x.rows, rows);
+  if (tasks == 1)
+    prepare_rows(x, 0, x.rows, to, row_steps);
+  else
+    context.parallel(tasks,
+                     [&](std::int64_t t, int) { prepare_rows(x, t * rows, std::min((t + 1) * rows, x.rows), to, row_steps); });
+  return plan.arithmetic == Arithmetic::s8 ? row_steps : nullptr;
+}
+
+PanelSpan PackedWeight::State::cast(const PanelSpan& panels, std::byte* to) const {
+  const PanelSpan out{&multiplied, to, panels.count};
+  for (std::int64_t p = 0; p < panels.count; ++p)
+    input->cast_panel(reinterpret_cast<const float*>(panels.panel(p)), layout.padded_k(), layout.width, multiplied.group,
+                      multiplied.dtype, reinterpret_cast<std::uint16_t*>(to + static_cast<std::size_t>(p) * out.panel_bytes()));
+  return out;
 }
 
 void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& y, const Epilogue& epilogue) const {
   const State& s = *state_;
   check(s.layout, x, y, epilogue);
   if (x.rows == 0) return;
-  TileInput input{.data = x.data, .rows = x.rows, .k = x.cols, .stride = x.stride};
-  if (x.dtype != s.kernel->input()) {
-    auto* to = reinterpret_cast<float*>(context.shared_scratch(static_cast<std::size_t>(x.rows * x.cols) * sizeof(float)));
-    for (std::int64_t r = 0; r < x.rows; ++r)
-      for (std::int64_t c = 0; c < x.cols; ++c) to[r * x.cols + c] = read(x, r, c);
-    input = {.data = reinterpret_cast<const std::byte*>(to), .rows = x.rows, .k = x.cols, .stride = x.cols};
-  }
-  const Tiling tiling = tiling_of(x.rows, s.layout, context.threads());
-  const std::size_t tile_bytes = static_cast<std::size_t>(tiling.rows * tiling.panels * s.layout.width) * sizeof(float);
-  const std::size_t scratch_bytes = s.kernel->scratch(s.layout, tiling.rows, tiling.panels);
-  context.parallel(tiling.row_blocks * tiling.slices, [&](std::int64_t task, int thread) {
-    const std::int64_t row = task % tiling.row_blocks * tiling.rows, first = task / tiling.row_blocks * tiling.panels;
-    TileInput rows = input;
-    rows.data += static_cast<std::size_t>(row * input.stride) * size_of(s.kernel->input());
-    rows.rows = std::min(tiling.rows, x.rows - row);
-    const PanelSpan panels{&s.layout, s.data.data(), first, std::min(tiling.panels, s.layout.panels() - first)};
-    std::byte* tile = context.scratch(thread, tile_bytes + scratch_bytes);
-    s.kernel->run(rows, panels, tile, tile + tile_bytes, thread);
-    const std::int64_t column = first * s.layout.width;
-    finish(reinterpret_cast<const float*>(tile), panels.columns(), y, row, rows.rows, column,
-           std::min(panels.columns(), y.cols - column), epilogue);
+  TileInput input;
+  const float* row_steps = s.prepare(context, x, input);
+  const Tiling tiling = tiling_of(x.rows, s.layout, context.threads(), s.casts());
+  const std::int64_t columns = tiling.panels * s.layout.width, blocks_per_task = s.casts() ? tiling.row_blocks : 1;
+  const std::size_t tile_bytes = align_64(static_cast<std::size_t>(tiling.rows * columns) * sizeof(float));
+  const std::size_t kernel_bytes = align_64(s.kernel->scratch_bytes(s.multiplied));
+  const std::size_t cast_bytes = s.casts() ? static_cast<std::size_t>(tiling.panels * s.multiplied.panel_elements()) * 2 : 0;
+  const std::int64_t block_tasks = tiling.row_blocks / blocks_per_task;
+
+  context.parallel(block_tasks * tiling.slices, [&](std::int64_t task, int thread) {
+    const std::int64_t first = task / block_tasks * tiling.panels, column = first * s.layout.width;
+    std::byte* tile = context.scratch(thread, tile_bytes + kernel_bytes + cast_bytes);
+    PanelSpan panels{&s.layout, nullptr, std::min(tiling.panels, s.layout.panels() - first)};
+    panels.data = s.data.data() + static_cast<std::size_t>(first) * panels.panel_bytes();
+    if (s.casts()) panels = s.cast(panels, tile + tile_bytes + kernel_bytes);
+    for (std::int64_t block = 0; block < blocks_per_task; ++block) {
+      const std::int64_t row = (task % block_tasks + block) * tiling.rows;
+      TileInput rows = input;
+      rows.data += static_cast<std::size_t>(row * input.stride) * size_of(s.needs.input);
+      rows.rows = std::min(tiling.rows, x.rows - row);
+      s.note(s.kernel->run(rows, panels, tile, tile + tile_bytes));
+      if (s.plan.arithmetic == Arithmetic::s8)
+        s.input->sums_to_f32(tile, rows.rows, panels.columns(), s.surplus.empty() ? nullptr : s.surplus.data() + column);
+      finish_tile({.data = reinterpret_cast<const float*>(tile),
+                   .stride = panels.columns(),
+                   .rows = rows.rows,
+                   .cols = std::min(panels.columns(), y.cols - column),
+                   .row_scale = row_steps != nullptr ? row_steps + row : nullptr,
+                   .col_scale = s.steps.empty() ? nullptr : s.steps.data() + column},
+                  epilogue, y, row, column);
+    }
   });
-  state_->ran.store(true, std::memory_order_relaxed);
 }
 
 const PanelLayout& PackedWeight::layout() const { return state_->layout; }
-Arithmetic PackedWeight::arithmetic() const { return state_->arithmetic; }
-std::size_t PackedWeight::bytes() const { return state_->data.size() + state_->scales.size() * sizeof(float); }
+
+std::size_t PackedWeight::bytes() const {
+  return state_->data.size() + state_->steps.size() * sizeof(float) + state_->surplus.size() * sizeof(std::int32_t);
+}
+
 std::vector<std::string> PackedWeight::kernels() const {
-  return state_->ran.load(std::memory_order_relaxed) ? std::vector<std::string>{state_->kernel->name()}
-                                                     : std::vector<std::string>{};
+  std::vector<std::string> names;
+  for (const auto& slot : state_->ran)
+    if (const std::string* name = slot.load(std::memory_order_acquire)) names.push_back(*name);
+  return names;
 }
 
 }  // namespace eaq

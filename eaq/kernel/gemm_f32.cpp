@@ -5,12 +5,14 @@
 // L1 while all rows of the tile pass over it.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "eaq/kernel/gemm_f32.cpp"
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#include "eaq/kernel/targets.h"
+//
 #include <hwy/foreach_target.h>
 //
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 
 #include "eaq/kernel/gemm_tile.h"
 
@@ -126,45 +128,47 @@ namespace {
 
 class HighwayF32 final : public TileKernel {
  public:
-  HighwayF32(DType storage, Isa isa)
-      : storage_(storage), wide_(isa >= Isa::avx512), table_(wide_ ? N_AVX3::kernels : N_AVX2::kernels) {}
-
-  std::string name() const override {
-    return std::string("eaq ") + (wide_ ? "avx512" : "avx2") + " " +
-           (storage_ == DType::f32    ? "f32"
-            : storage_ == DType::bf16 ? "bf16 widened to f32"
-                                      : "f16 widened to f32");
+  HighwayF32(DType storage, bool wide)
+      : storage_(storage),
+        wide_(wide),
+        table_(wide ? N_AVX3::kernels : N_AVX2::kernels),
+        name_(wide ? "eaq avx512" : "eaq avx2") {
+    name_ += storage == DType::f32 ? " f32" : storage == DType::bf16 ? " bf16 widened to f32" : " f16 widened to f32";
   }
-  DType input() const override { return DType::f32; }
-  std::size_t scratch(const PanelLayout& layout, std::int64_t, std::int64_t) const override {
+
+  TileNeeds needs() const override {
+    return {.width = wide_ ? 64 : 16, .group = 1, .input = DType::f32, .dense = false, .padded = false};
+  }
+  std::size_t scratch_bytes(const PanelLayout& layout) const override {
     return storage_ == DType::f32 ? 0 : static_cast<std::size_t>(part() * layout.width) * sizeof(float);
   }
 
-  void run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte* scratch, int) const override {
+  const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte* scratch) const override {
+    const std::int64_t width = panels.layout->width;
     for (std::int64_t p = 0; p < panels.count; ++p)
-      for (std::int64_t k = 0; k < x.k; k += part()) {
-        PanelCall call{.x = reinterpret_cast<const float*>(x.data) + k,
-                       .x_stride = x.stride,
-                       .rows = x.rows,
-                       .k = std::min(part(), x.k - k),
-                       .panel = panels.panel(p) + static_cast<std::size_t>(k * panels.layout->width) * size_of(storage_),
-                       .out = reinterpret_cast<float*>(out) + p * panels.layout->width,
-                       .out_stride = panels.columns(),
-                       .add = k > 0};
-        multiply(call, panels.layout->width, reinterpret_cast<float*>(scratch));
-      }
+      for (std::int64_t k = 0; k < x.k; k += part())
+        multiply({.x = reinterpret_cast<const float*>(x.data) + k,
+                  .x_stride = x.stride,
+                  .rows = x.rows,
+                  .k = std::min(part(), x.k - k),
+                  .panel = panels.panel(p) + static_cast<std::size_t>(k * width) * size_of(storage_),
+                  .out = reinterpret_cast<float*>(out) + p * width,
+                  .out_stride = panels.columns(),
+                  .add = k > 0},
+                 width, reinterpret_cast<float*>(scratch));
+    return name_;
   }
 
  private:
-  // Bytes of a panel's part: 3/4 of a 32 KiB L1.
+  // A panel's part takes 3/4 of a 32 KiB L1.
   std::int64_t part() const { return wide_ ? 96 : 384; }
 
-  void multiply(PanelCall& call, std::int64_t width, float* scratch) const {
+  void multiply(PanelCall call, std::int64_t width, float* scratch) const {
     if (storage_ == DType::f32) return table_.f32(call);
-    const bool bf16 = storage_ == DType::bf16;
-    // Widening costs about as much as one pass of rows; from three passes on it is done once.
-    if (call.rows <= 12) return bf16 ? table_.bf16(call) : table_.f16(call);
-    (bf16 ? table_.widen_bf16 : table_.widen_f16)(call.panel, call.k * width, scratch);
+    const bool is_bf16 = storage_ == DType::bf16;
+    // Widening costs about as much as one pass of six rows; from three passes on it is done once.
+    if (call.rows <= 12) return is_bf16 ? table_.bf16(call) : table_.f16(call);
+    (is_bf16 ? table_.widen_bf16 : table_.widen_f16)(call.panel, call.k * width, scratch);
     call.panel = scratch;
     table_.f32(call);
   }
@@ -172,12 +176,18 @@ class HighwayF32 final : public TileKernel {
   DType storage_;
   bool wide_;
   PanelKernels table_;
+  std::string name_;
 };
 
 }  // namespace
 
-std::unique_ptr<TileKernel> highway_f32(DType storage, Isa isa) { return std::make_unique<HighwayF32>(storage, isa); }
-int highway_width(Isa isa) { return isa >= Isa::avx512 ? 64 : 16; }
+const TileKernel* highway_f32(DType storage, Isa isa) {
+  static const std::array<HighwayF32, 6> kernels{HighwayF32{DType::f32, false}, HighwayF32{DType::bf16, false},
+                                                 HighwayF32{DType::f16, false}, HighwayF32{DType::f32, true},
+                                                 HighwayF32{DType::bf16, true}, HighwayF32{DType::f16, true}};
+  const std::size_t column = storage == DType::f32 ? 0 : storage == DType::bf16 ? 1 : 2;
+  return &kernels[column + (isa >= Isa::avx512 ? 3 : 0)];
+}
 
 }  // namespace eaq::gemm
 #endif

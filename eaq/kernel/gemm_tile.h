@@ -2,7 +2,6 @@
 // gemm.cpp cuts products into tiles and finishes them, a TileKernel multiplies.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,15 +11,14 @@
 
 namespace eaq::gemm {
 
-/// Panels [first, first + count) of a packed weight.
+/// Panels next to each other in a packed weight.
 struct PanelSpan {
   const PanelLayout* layout = nullptr;
-  const std::byte* data = nullptr;  ///< of the whole weight
-  std::int64_t first = 0, count = 0;
+  const std::byte* data = nullptr;  ///< of the first
+  std::int64_t count = 0;
 
-  const std::byte* panel(std::int64_t i) const {
-    return data + static_cast<std::size_t>((first + i) * layout->panel_elements()) * size_of(layout->dtype);
-  }
+  std::size_t panel_bytes() const { return static_cast<std::size_t>(layout->panel_elements()) * size_of(layout->dtype); }
+  const std::byte* panel(std::int64_t i) const { return data + static_cast<std::size_t>(i) * panel_bytes(); }
   std::int64_t columns() const { return count * layout->width; }
 };
 
@@ -30,20 +28,48 @@ struct TileInput {
   std::int64_t rows = 0, k = 0, stride = 0;  ///< stride in elements
 };
 
-/// Multiplies tiles. Stateless but for caches of its own; called by many threads at once.
+/// What a kernel multiplies: panels of this width and group, and rows of this type.
+struct TileNeeds {
+  int width = 64, group = 1;
+  DType input = DType::f32;  ///< f32, bf16, i16 (quantised), or u8: quantised + 128, whose surplus the driver takes off again
+  bool dense = false;        ///< rows must follow each other without a gap
+  bool padded = false;       ///< rows must be filled up to PanelLayout::padded_k
+};
+
+/// Multiplies tiles. Called by many threads at once.
 class TileKernel {
  public:
   virtual ~TileKernel() = default;
-  virtual std::string name() const = 0;  ///< as KernelReport shows it
-  virtual DType input() const = 0;       ///< f32, bf16, i8, or u8: x + 128, whose surplus the driver takes off again
-  virtual std::size_t scratch(const PanelLayout&, std::int64_t rows, std::int64_t panels) const = 0;  ///< bytes
-  /// out [x.rows, panels.columns()], dense: f32, or int32 for s8.
-  virtual void run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte* scratch, int thread) const = 0;
+  virtual TileNeeds needs() const = 0;
+  virtual std::size_t scratch_bytes(const PanelLayout&) const { return 0; }
+  /// out [x.rows, panels.columns()], dense: f32, or int32 for s8. Returns the name of what ran, which lives as long as the
+  /// program.
+  virtual const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte* scratch) const = 0;
 };
 
-/// f32 arithmetic on panels of f32, bf16 or f16, in Highway (gemm_f32.cpp).
-std::unique_ptr<TileKernel> highway_f32(DType storage, Isa isa);
-/// Columns of a panel that highway_f32 wants at this level.
-int highway_width(Isa isa);
+/// f32 arithmetic on panels of f32, bf16 or f16, for AVX2 or AVX-512 (gemm_f32.cpp).
+const TileKernel* highway_f32(DType storage, Isa isa);
+/// int8 by widening to 16 bits, exact without VNNI, for AVX2 or AVX-512 (dot_s8.cpp).
+const TileKernel* highway_s8(Isa isa);
+/// oneDNN's AVX-512 and AMX kernels (onednn.cpp); null where it has none for our panels.
+const TileKernel* onednn(Arithmetic arithmetic);
+
+/// Rows whose largest magnitude is smaller count as zero: 127 / x must stay finite.
+inline constexpr float smallest_quantised = 1e-30f;
+
+/// Passes over rows and panels around the multiplication (gemm_input.cpp). x is f32, bf16 or f16 throughout.
+struct InputKernels {
+  /// out [n] in f32, rounded through `operands`.
+  void (*to_f32)(const void* x, DType dtype, std::int64_t n, DType operands, float* out);
+  void (*to_bf16)(const void* x, DType dtype, std::int64_t n, std::uint16_t* out);
+  /// Returns the step; `out` is i16, or u8 with 128 added.
+  float (*to_i16)(const void* x, DType dtype, std::int64_t n, std::int16_t* out);
+  float (*to_u8)(const void* x, DType dtype, std::int64_t n, std::uint8_t* out);
+  /// A f32 panel [k][width] (k even) in 16 bits, as [k / group][width][group].
+  void (*cast_panel)(const float* panel, std::int64_t k, int width, int group, DType to, std::uint16_t* out);
+  /// Rows of int32 sums become f32 in place, less the surplus of each column where that is given.
+  void (*sums_to_f32)(std::byte* sums, std::int64_t rows, std::int64_t columns, const std::int32_t* surplus);
+};
+const InputKernels& input_kernels(Isa isa);
 
 }  // namespace eaq::gemm

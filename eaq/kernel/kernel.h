@@ -204,38 +204,49 @@ struct PanelLayout {
 enum class Arithmetic { f32, bf16, s8 };
 std::string_view name_of(Arithmetic arithmetic);  ///< "f32", "bf16", "s8"
 
-/// Whether the processor multiplies so at a level (bf16: AVX512-BF16 or AMX). f32 and s8 always: s8 widens to 16 bits without
-/// VNNI.
+/// Whether this machine multiplies so at a level. f32 and s8 always (s8 widens to 16 bits where VNNI is missing); bf16 with
+/// AVX512-BF16 or AMX.
 bool multiplies(Isa isa, Arithmetic arithmetic);
 
-/// A weight [n, k] in panels, and its product. The kernels are chosen by `isa` once, when it is made.
+/// How a weight is kept and multiplied.
+struct WeightPlan {
+  DType storage = DType::f32;  ///< of the packed elements: f32, bf16, f16 or i8
+  Arithmetic arithmetic = Arithmetic::f32;
+  /// f32, bf16 or f16: what x is rounded to before it is multiplied. Where `storage` is f32, the weight too, anew in each product
+  /// (autocast).
+  DType operands = DType::f32;
+};
+
+/// A weight [n, k] in panels, and its product. The kernels are chosen by `isa` when it is made.
 class PackedWeight {
  public:
-  /// `storage` f32, bf16 or f16 for f32 arithmetic (16 bits are widened in registers), bf16 for bf16, i8 for s8.
-  PackedWeight(DType storage, Arithmetic arithmetic, std::int64_t n, std::int64_t k, Isa isa = cpu_isa());
+  /// Error{unavailable} if the plan's arithmetic is not to be had at this level.
+  PackedWeight(const WeightPlan& plan, std::int64_t n, std::int64_t k, Isa isa = cpu_isa());
   ~PackedWeight();
   PackedWeight(const PackedWeight&) = delete;
   PackedWeight& operator=(const PackedWeight&) = delete;
 
-  /// Output rows [first, first + count), row-major [count, k], rounded to the storage type, to nearest even. Different threads
-  /// may pack different panels: `first` must be a multiple of 64 where several do.
+  /// Output rows [first, first + count), row-major [count, k], rounded to the storage type, to nearest even (i8: by
+  /// quantise_row). Several threads may pack at once if `first` is a multiple of 64.
   void pack(std::int64_t first, std::int64_t count, const float* rows);
-  /// The same for s8: integers from -127 to 127 and what one step of each output is worth.
-  void pack(std::int64_t first, std::int64_t count, const std::int8_t* rows, const float* scales);
-  /// One output row as f32 (integers times their scale).
+  /// One output row as f32 (i8: integers times their scale).
   void unpack(std::int64_t n, float* row) const;
 
-  /// y = activation(x w^T + bias) + residual. s8: each row of x is first quantised by quantise_row().
+  /// y = activation(x w^T + bias) + residual. s8: each row of x is first quantised by quantise_row.
   void multiply(CpuContext&, const Matrix& x, const Matrix& y, const Epilogue&) const;
 
   const PanelLayout& layout() const;
-  Arithmetic arithmetic() const;
   std::size_t bytes() const;                 ///< panels and scales
-  std::vector<std::string> kernels() const;  ///< names of the kernels that have run, in the order of their first run
+  std::vector<std::string> kernels() const;  ///< names of those that have run
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Symmetric integers from -127 to 127: q = round to nearest even of x * (127 / max|x|); returns what one step is worth, max|x| /
+/// 127. A row of zeros, or one whose largest magnitude is below 1e-30, is all zeros with step 0. A row that holds a NaN or an
+/// infinity has step NaN: whatever it is multiplied with becomes NaN, so that the fault is seen.
+float quantise_row(const float* x, std::int64_t n, std::int8_t* q);
 
 }  // namespace eaq

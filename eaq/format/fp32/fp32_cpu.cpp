@@ -8,8 +8,8 @@ class CpuProducts final : public ProductMaker {
  public:
   Support support(const ExecutionContext&) const override { return {.level = SupportLevel::native, .reason = ""}; }
   std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override {
-    return make_packed_product(cpu_context(context), weight,
-                               {.storage = "fp32", .dtype = DType::f32, .arithmetic = Arithmetic::f32});
+    return make_packed_product(context, weight, {.storage = DType::f32, .arithmetic = Arithmetic::f32, .operands = DType::f32},
+                               "fp32");
   }
 };
 

@@ -1,0 +1,23 @@
+#include "eaq/format/int8/int8.h"
+#include "eaq/format/packed_product.h"
+
+namespace eaq::format_int8 {
+namespace {
+
+class CpuProducts final : public ProductMaker {
+ public:
+  Support support(const ExecutionContext&) const override { return {.level = SupportLevel::native, .reason = ""}; }
+  std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override {
+    return make_packed_product(context, weight, {.storage = DType::i8, .arithmetic = Arithmetic::s8, .operands = DType::f32},
+                               "int8");
+  }
+};
+
+}  // namespace
+
+const ProductMaker& cpu_products() {
+  static const CpuProducts products;
+  return products;
+}
+
+}  // namespace eaq::format_int8

@@ -1,0 +1,164 @@
+// What surrounds a multiplication: rows of x in the type that the kernel wants (rounded to nearest even, or quantised), panels
+// cast for autocast, int32 sums scaled back. All of it is one read and one write of memory, small beside the product.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "eaq/kernel/gemm_input.cpp"
+#include "eaq/kernel/targets.h"
+//
+#include <hwy/foreach_target.h>
+//
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "eaq/kernel/gemm_tile.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace eaq::gemm::HWY_NAMESPACE {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr hn::ScalableTag<float> df;
+constexpr hn::RebindToSigned<decltype(df)> di;
+constexpr hn::RebindToUnsigned<decltype(df)> du;
+constexpr hn::Rebind<std::uint16_t, decltype(df)> d16;
+constexpr hn::Rebind<hwy::float16_t, decltype(df)> dh;
+constexpr int lanes = HWY_TARGET == HWY_AVX3 ? 16 : 8;
+using VF = hn::Vec<decltype(df)>;
+using VU = hn::Vec<decltype(du)>;
+
+/// f32, bf16 or f16 elements read as f32.
+struct Reader {
+  const void* data;
+  DType dtype;
+
+  HWY_INLINE VF at(std::int64_t i) const {
+    if (dtype == DType::f32) return hn::LoadU(df, static_cast<const float*>(data) + i);
+    const auto half = hn::LoadU(d16, static_cast<const std::uint16_t*>(data) + i);
+    if (dtype == DType::bf16) return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, half)));
+    return hn::PromoteTo(df, hn::BitCast(dh, half));
+  }
+};
+
+/// Bits of the nearest bf16, ties to even, in the low halves. A NaN keeps its sign and stays one.
+HWY_INLINE VU to_bf16_bits(VF v) {
+  const VU bits = hn::BitCast(du, v);
+  const VU odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+  const VU rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFF))));
+  const VU quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40));
+  return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+}
+HWY_INLINE VU to_f16_bits(VF v) { return hn::PromoteTo(du, hn::BitCast(d16, hn::DemoteTo(dh, v))); }
+
+HWY_INLINE VF round_through(VF v, DType dtype) {
+  if (dtype == DType::f32) return v;
+  if (dtype == DType::bf16) return hn::BitCast(df, hn::ShiftLeft<16>(to_bf16_bits(v)));
+  return hn::PromoteTo(df, hn::DemoteTo(dh, v));
+}
+HWY_INLINE void store_16(VU bits, std::uint16_t* out) { hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, bits)), d16, out); }
+
+/// Calls body(values, to) for every vector of x; the last lanes come from a copy that zeros fill, and of what they give only x's
+/// own are stored: rows that other threads write may follow.
+template <class Out, class Body>
+HWY_INLINE void for_each(const void* x, DType dtype, std::int64_t n, Out* out, const Body& body) {
+  const Reader reader{x, dtype};
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(reader.at(i), out + i);
+  if (i == n) return;
+  alignas(64) std::byte rest[lanes * sizeof(float)]{};
+  alignas(64) Out results[lanes];
+  const std::size_t size = dtype == DType::f32 ? 4 : 2, left = static_cast<std::size_t>(n - i);
+  std::memcpy(rest, static_cast<const std::byte*>(x) + static_cast<std::size_t>(i) * size, left * size);
+  body(Reader{rest, dtype}.at(0), results);
+  std::memcpy(out + i, results, left * sizeof(Out));
+}
+
+void to_f32(const void* x, DType dtype, std::int64_t n, DType operands, float* out) {
+  for_each(x, dtype, n, out, [=](VF v, float* to) HWY_ATTR { hn::StoreU(round_through(v, operands), df, to); });
+}
+
+void to_bf16(const void* x, DType dtype, std::int64_t n, std::uint16_t* out) {
+  for_each(x, dtype, n, out, [=](VF v, std::uint16_t* to) HWY_ATTR { store_16(to_bf16_bits(v), to); });
+}
+
+/// 127 / max|x| and max|x| / 127.
+struct Steps {
+  float inverse, step;
+};
+// As integers, magnitudes order like floats, and infinity and NaN stand above all of them.
+HWY_INLINE Steps steps_of(const void* x, DType dtype, std::int64_t n) {
+  const Reader reader{x, dtype};
+  auto most = hn::Zero(di);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) most = hn::Max(most, hn::BitCast(di, hn::Abs(reader.at(i))));
+  std::int32_t bits = hn::GetLane(hn::MaxOfLanes(di, most));
+  for (; i < n; ++i) {
+    float one = 0;
+    for_each(static_cast<const std::byte*>(x) + static_cast<std::size_t>(i) * (dtype == DType::f32 ? 4 : 2), dtype, 1, &one,
+             [](VF v, float* to) HWY_ATTR { hn::StoreU(hn::Abs(v), df, to); });
+    bits = std::max(bits, std::bit_cast<std::int32_t>(one));
+  }
+  const float largest = std::bit_cast<float>(bits);
+  if (!(largest < std::numeric_limits<float>::infinity())) return {0, std::numeric_limits<float>::quiet_NaN()};
+  if (largest < smallest_quantised) return {0, 0};
+  return {127.0f / largest, largest / 127.0f};
+}
+
+// Where the step is NaN, what becomes of the elements does not matter.
+float to_i16(const void* x, DType dtype, std::int64_t n, std::int16_t* out) {
+  const Steps steps = steps_of(x, dtype, n);
+  const VF inverse = hn::Set(df, steps.inverse);
+  constexpr hn::Rebind<std::int16_t, decltype(df)> d;
+  for_each(x, dtype, n, out,
+           [=](VF v, std::int16_t* to) HWY_ATTR { hn::StoreU(hn::DemoteTo(d, hn::NearestInt(hn::Mul(v, inverse))), d, to); });
+  return steps.step;
+}
+
+float to_u8(const void* x, DType dtype, std::int64_t n, std::uint8_t* out) {
+  const Steps steps = steps_of(x, dtype, n);
+  const VF inverse = hn::Set(df, steps.inverse);
+  constexpr hn::Rebind<std::uint8_t, decltype(df)> d;
+  for_each(x, dtype, n, out, [=](VF v, std::uint8_t* to) HWY_ATTR {
+    hn::StoreU(hn::DemoteTo(d, hn::Add(hn::NearestInt(hn::Mul(v, inverse)), hn::Set(di, 128))), d, to);
+  });
+  return steps.step;
+}
+
+void cast_panel(const float* panel, std::int64_t k, int width, int group, DType to, std::uint16_t* out) {
+  const auto bits = [to](VF v) HWY_ATTR { return to == DType::bf16 ? to_bf16_bits(v) : to_f16_bits(v); };
+  if (group == 1) {
+    for (std::int64_t i = 0; i < k * width; i += lanes) store_16(bits(hn::LoadU(df, panel + i)), out + i);
+    return;
+  }
+  for (std::int64_t pair = 0; pair < k / 2; ++pair)
+    for (int n = 0; n < width; n += lanes) {
+      const float* from = panel + 2 * pair * width + n;
+      const VU both = hn::Or(bits(hn::LoadU(df, from)), hn::ShiftLeft<16>(bits(hn::LoadU(df, from + width))));
+      hn::StoreU(both, du, reinterpret_cast<std::uint32_t*>(out + 2 * (pair * width + n)));
+    }
+}
+
+void sums_to_f32(std::byte* sums, std::int64_t rows, std::int64_t columns, const std::int32_t* surplus) {
+  auto* in = reinterpret_cast<std::int32_t*>(sums);
+  auto* out = reinterpret_cast<float*>(sums);
+  for (std::int64_t r = 0; r < rows; ++r, in += columns, out += columns)
+    for (std::int64_t i = 0; i < columns; i += lanes) {
+      const auto sum = hn::LoadU(di, in + i);
+      hn::StoreU(hn::ConvertTo(df, surplus != nullptr ? hn::Sub(sum, hn::LoadU(di, surplus + i)) : sum), df, out + i);
+    }
+}
+
+constexpr InputKernels kernels{to_f32, to_bf16, to_i16, to_u8, cast_panel, sums_to_f32};
+#endif
+}  // namespace eaq::gemm::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace eaq::gemm {
+
+const InputKernels& input_kernels(Isa isa) { return isa >= Isa::avx512 ? N_AVX3::kernels : N_AVX2::kernels; }
+
+}  // namespace eaq::gemm
+#endif
