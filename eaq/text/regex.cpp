@@ -8,6 +8,9 @@
 namespace eaq::text {
 namespace {
 
+// Oniguruma's \w, which lacks the two joiners of ICU's.
+constexpr std::string_view word = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]", not_word = "[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]";
+
 // ICU's \s lacks U+000B and U+0085; Oniguruma's is White_Space. \h is a hexadecimal digit to one and a blank to the other.
 std::string for_icu(std::string_view pattern, const std::string& file) {
   std::string out;
@@ -21,6 +24,10 @@ std::string for_icu(std::string_view pattern, const std::string& file) {
       out += "\\p{White_Space}";
     } else if (next == 'S') {
       out += "\\P{White_Space}";
+    } else if (next == 'w') {
+      out += word;
+    } else if (next == 'W') {
+      out += not_word;
     } else if (next == 'h' || next == 'H') {
       throw Error(ErrorKind::input,
                   printable(file) + ": the regular expression '" + printable(pattern) + "' has \\h, which is not supported");

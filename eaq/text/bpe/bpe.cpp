@@ -86,7 +86,8 @@ MergeTable BytePairModel::read_merges(const SubwordSource& source) const {
         fail(source.name, "merge " + std::to_string(rank) + " has '" + printable(token) + "', which is not in the vocabulary");
       return *id;
     };
-    table.add(id_of(left), id_of(right), {rank, id_of(joined)});
+    const std::int32_t left_id = id_of(left), right_id = id_of(right);
+    table.add(left_id, right_id, {rank, id_of(joined)});
     ++rank;
   }
   return table;
