@@ -12,7 +12,7 @@ constexpr std::int64_t mebibyte = 1 << 20;
 // Freed at the end: an allocation of this size is a map of its own, which goes back at once.
 void touch(std::int64_t bytes) {
   std::vector<char> memory(static_cast<std::size_t>(bytes), 1);
-  volatile char sink = memory.back();
+  volatile char sink = memory.front();
   static_cast<void>(sink);
 }
 
