@@ -279,9 +279,12 @@ float* PackedWeight::State::prepare(CpuContext& context, const Matrix& x, TileIn
 
 PanelSpan PackedWeight::State::cast(const PanelSpan& panels, std::byte* to) const {
   const PanelSpan out{&multiplied, to, panels.count};
-  for (std::int64_t p = 0; p < panels.count; ++p)
+  const std::size_t written = static_cast<std::size_t>(layout.panel_elements()) * size_of(multiplied.dtype);
+  for (std::int64_t p = 0; p < panels.count; ++p, to += out.panel_bytes()) {
     input->cast_panel(reinterpret_cast<const float*>(panels.panel(p)), layout.padded_k(), layout.width, multiplied.group,
-                      multiplied.dtype, reinterpret_cast<std::uint16_t*>(to + static_cast<std::size_t>(p) * out.panel_bytes()));
+                      multiplied.dtype, reinterpret_cast<std::uint16_t*>(to));
+    std::memset(to + written, 0, out.panel_bytes() - written);
+  }
   return out;
 }
 
