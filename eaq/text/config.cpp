@@ -123,7 +123,8 @@ std::vector<AddedToken> TokenizerConfig::added_tokens() const {
     AddedToken token{.content = content};
     for (const char* role : roles) {
       const Json* value = find(std::string(role) + "_token");
-      if (value != nullptr && (*value == content || (value->is_object() && value->value("content", "") == content)))
+      if (value != nullptr &&
+          (*value == content || (value->is_object() && value->contains("content") && (*value)["content"] == content)))
         token.special = true;
     }
     token.normalized = !token.special;

@@ -31,7 +31,7 @@ std::string known_files() {
 void apply_config(Json& sections, const text::TokenizerConfig& config) {
   const auto set = [&](const char* part, const char* type, const char* option, const char* key) {
     const auto it = sections.find(part);
-    if (it == sections.end() || !it->is_object() || it->value("type", "") != type) return;
+    if (it == sections.end() || !it->is_object() || !it->contains("type") || (*it)["type"] != type) return;
     if (const auto flag = config.flag(option)) (*it)[key] = *flag;
   };
   set("normalizer", "BertNormalizer", "do_lower_case", "lowercase");
