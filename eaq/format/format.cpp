@@ -1,21 +1,24 @@
 #include "eaq/format/format.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace eaq {
 namespace {
 
+/// `count` elements of a stored part from `first` on, as f32.
 void copy_f32(const TensorView& part, std::int64_t first, std::int64_t count, float* out) {
-  TensorView view = part;
-  view.shape = {count};
-  view.data += static_cast<std::size_t>(first) * size_of(part.dtype);
-  to_f32(view, {out, static_cast<std::size_t>(count)});
+  const std::byte* data = part.data + static_cast<std::size_t>(first) * size_of(part.dtype);
+  if (part.dtype == DType::f32)
+    std::memcpy(out, data, static_cast<std::size_t>(count) * sizeof(float));
+  else
+    to_f32({part.dtype, {count}, data}, {out, static_cast<std::size_t>(count)});
 }
 
 // Output rows are columns of the stored part: read in blocks of input rows, so that each line of the checkpoint is used whole.
-void read_columns(const TensorView& part, std::int64_t first, std::int64_t count, float* out) {
+void read_columns(const TensorView& part, std::int64_t first, std::int64_t count, float* out, std::int64_t in) {
   constexpr std::int64_t block = 16;
-  const std::int64_t in = part.shape[0], width = part.shape[1];
+  const std::int64_t width = part.shape[1];
   std::vector<float> rows(static_cast<std::size_t>(block * count));
   for (std::int64_t k = 0; k < in; k += block) {
     const std::int64_t some = std::min(block, in - k);
@@ -35,7 +38,7 @@ void LinearWeight::read_rows(std::int64_t first, std::int64_t count, float* out)
     if (begin < end) {
       float* to = out + (begin - first) * in_features;
       if (transposed)
-        read_columns(part, begin - part_first, end - begin, to);
+        read_columns(part, begin - part_first, end - begin, to, in_features);
       else
         copy_f32(part, (begin - part_first) * in_features, (end - begin) * in_features, to);
     }
