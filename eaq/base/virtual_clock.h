@@ -1,7 +1,6 @@
 // Time that passes only when somebody sleeps: what takes minutes on a machine is simulated in microseconds.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -9,7 +8,7 @@
 
 namespace eaq {
 
-/// A clock for one thread. Whoever wants to act at regular times (a sampler) registers; its calls come in order of time, while
+/// A clock for one thread. Whoever wants to act at times of its own (a sampler) registers; its calls come in order of time, while
 /// another's sleep passes.
 class VirtualClock : public Clock {
  public:
@@ -18,21 +17,19 @@ class VirtualClock : public Clock {
   Seconds now() override { return now_; }
   void sleep_until(Seconds t) override;
 
-  /// Calls `act` at every multiple of `period` from now on; returns a token for stop().
-  int every(Seconds period, std::function<void()> act);
+  /// Calls `act` at `first`, then whenever it asked for: it returns its next time. Returns a token for stop().
+  int schedule(Seconds first, std::function<Seconds()> act);
   void stop(int token);
 
  private:
-  struct Ticker {
+  struct Alarm {
     int token;
-    Seconds origin, period;
-    std::int64_t count;  // ticks done; times are computed from it, so that they do not drift
-    std::function<void()> act;
-    Seconds next() const { return origin + period * static_cast<double>(count + 1); }
+    Seconds next;
+    std::function<Seconds()> act;
   };
   Seconds now_;
   int tokens_ = 0;
-  std::vector<Ticker> tickers_;
+  std::vector<Alarm> alarms_;
 };
 
 }  // namespace eaq

@@ -57,7 +57,7 @@ struct SampleRecord {
 class Sampler {
  public:
   struct Options {
-    Seconds poll{0};  ///< 0: 5 ms where there is a counter, 10 ms otherwise
+    Seconds poll{0};  ///< mean distance of looks; 0: 5 ms where there is a counter, 10 ms otherwise
   };
   Sampler(MeterSet& meters, Clock& clock) : Sampler(meters, clock, Options()) {}
   Sampler(MeterSet& meters, Clock& clock, const Options& options);
@@ -188,7 +188,7 @@ using ProgressCallback = std::function<void(double done, std::string_view what)>
 struct BlockOptions {
   int blocks = 8;  ///< each visits every workload once in random order and once in reverse
   /// A visit's length. 0: 2 s where a counter or power moves every 100 ms or its period is unknown, less for quicker ones (20
-  /// periods, at least 0.5 s), 0.25 s where no energy is read.
+  /// periods, at least 0.3 s), 0.25 s where no energy is read.
   Seconds min_seconds{0};
   std::uint64_t seed = 0;
   ZoneRole device = ZoneRole::cpu;      ///< what computes: chooses the headline zone
@@ -199,8 +199,8 @@ struct BlockOptions {
   /// column.
   int control_trials = 5;
   std::int64_t control_iterations = 300;
-  Seconds control_bound{4};
-  Seconds poll{0};  ///< the sampler's, see there
+  Seconds control_bound{4};  ///< at most 0.5 s where values come every 10 ms or faster
+  Seconds poll{0};           ///< the sampler's, see there
 };
 
 /// Randomised blocks (ABBA for two): slow drift meets every workload alike. Ctrl-C finishes the visit in hand; complete blocks

@@ -315,6 +315,39 @@ TEST(Sampler, OnARealClockRecordsFromAThreadOfItsOwn) {
   for (const Sample& s : record.zones[0].samples) EXPECT_EQ(s.power, Watts(10));
 }
 
+TEST(Sampler, ReadsWhileStepsAreToldFromAnotherThread) {
+  const auto file = std::filesystem::temp_directory_path() / ("eaq-real-" + std::to_string(::getpid()) + ".json");
+  write_text(file, R"({"schema":"eaq.synthetic/1","idle_W":50,"period_ms":5,"watts":{"*":{"*":100}}})");
+  const std::vector<std::string> specs{"synthetic:" + file.string()};
+  MeterSet meters = open_meters(specs, std::nullopt, {});
+  std::filesystem::remove(file);
+  const std::vector<Workload> workloads{{"x", "toy", "x", "forward", 1, [](std::int64_t, StepListener* listener) {
+                                           const Seconds start = monotonic_clock().now();
+                                           monotonic_clock().sleep_until(start + Seconds(0.001));
+                                           listener->on_step("linear", "x", start, monotonic_clock().now());
+                                         }}};
+  const MeasureResult r =
+      measure_blocks(workloads, meters, monotonic_clock(),
+                     {.blocks = 2, .min_seconds = Seconds(0.1), .warm_up_iterations = 5, .control_trials = 1});
+  EXPECT_EQ(r.visits.size(), 6u);  // two blocks of two visits and a pause
+  for (const Visit& v : r.visits) EXPECT_TRUE(v.joules.has_value() || !v.void_reason.empty());
+}
+
+TEST(MeasureBlocks, ASensorThatSeldomSpeaksIsNoted) {
+  const auto file = std::filesystem::temp_directory_path() / ("eaq-seldom-" + std::to_string(::getpid()) + ".csv");
+  std::string text = "t_s,zone,joules,watts\n";
+  for (int t = 0; t < 300; ++t) text += std::to_string(t) + ",wall,," + std::to_string(100 + t % 2) + "\n";
+  write_text(file, text);
+  Lab lab("");
+  const std::vector<std::string> specs{"replay:" + file.string()};
+  lab.meters = open_meters(specs, std::nullopt, {.clock = &lab.clock});
+  std::filesystem::remove(file);
+  lab.add({});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  ASSERT_FALSE(r.workloads[0].notes.empty());
+  EXPECT_NE(r.workloads[0].notes[0].find("--min-seconds"), std::string::npos);
+}
+
 TEST(Sampler, RecordsEdgesOnly) {
   Lab lab(R"({"schema":"eaq.synthetic/1","idle_W":100,"watts":{"*":{"*":100}}})");
   Sampler sampler(lab.meters, lab.clock);

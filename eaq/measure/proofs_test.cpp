@@ -62,6 +62,31 @@ TEST(Proof, IntervalsOfRatiosCoverTheTruth) {
   EXPECT_LE(time, 970);
 }
 
+TEST(Proof, IntervalsOfJoulesAndOfDynamicJoulesCoverTheTruth) {
+  constexpr int runs = 1000;
+  int total = 0, dynamic = 0;
+  for (int i = 0; i < runs; ++i) {
+    Rng rng(50000 + static_cast<std::uint64_t>(i));
+    std::ostringstream json;  // without drift, or there would be no one truth
+    json << R"({"schema":"eaq.synthetic/1","idle_W":80,"watts":{"*":{"*":250}},"period_ms":)" << 40 + 40 * rng.uniform()
+         << R"(,"lag_ms":)" << 40 * rng.uniform() << R"(,"step_mJ":)" << 1 + 100 * rng.uniform() << R"(,"noise_W":)"
+         << 1 + 3 * rng.uniform() << R"(,"seed":)" << rng.below(1u << 30) << "}";
+    Lab lab(json.str(), rng.next());
+    lab.add({.format = "a", .parts = {{"linear", 0.04}}, .jitter = 0.01});
+    const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, simulated(rng.next()));
+    const Interval &whole = r.workloads[0].energy->mJ_per_sample.ci95,
+                   &above = r.workloads[0].energy->dynamic_mJ_per_sample->ci95;
+    const double stretch = std::exp(0.5 * 0.01 * 0.01);  // the mean of a lognormal run time
+    total += whole.low <= 10000 * stretch && 10000 * stretch <= whole.high;
+    dynamic += above.low <= 6800 * stretch && 6800 * stretch <= above.high;
+  }
+  std::printf("coverage of 95 %% intervals over %d runs: mJ %.1f %%, dynamic mJ %.1f %%\n", runs, 0.1 * total, 0.1 * dynamic);
+  EXPECT_GE(total, 930);
+  EXPECT_LE(total, 970);
+  EXPECT_GE(dynamic, 930);
+  EXPECT_LE(dynamic, 970);
+}
+
 class SameAgainstSame : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(SameAgainstSame, DiffersInFivePercentOfPairs) {

@@ -10,7 +10,7 @@ VisitPlan plan_visits(const Measurement& session, const BlockOptions& options) {
     length = Seconds(0.25);
     if (sensor) {
       const auto period = session.period();
-      length = period ? std::clamp(*period * 20, Seconds(0.5), Seconds(2)) : Seconds(2);
+      length = period ? std::clamp(*period * 20, Seconds(0.3), Seconds(2)) : Seconds(2);
     }
   }
   // What an averaging sensor still remembers of the visit before is dropped; where only time counts, the caches' refill is.
@@ -65,9 +65,12 @@ MeasureResult measure_blocks(std::span<const Workload> workloads, MeterSet& mete
     }
     if (sensor && !interrupted()) session.idle(block, position, plan);
   }
+  // A sensor this quick has no memory that a longer control would show.
+  const bool quick = session.period() && *session.period() <= Seconds(0.01);
+  const Seconds control_bound = quick ? std::min(options.control_bound, Seconds(0.5)) : options.control_bound;
   for (std::size_t w = 0; w < n && sensor && !interrupted(); ++w) {
     tell(workloads[w].name + ", mean-power control");
-    session.control(w, options.control_trials, options.control_iterations, options.control_bound);
+    session.control(w, options.control_trials, options.control_iterations, control_bound);
     ++done;
   }
   MeasureResult result = session.finish(false);

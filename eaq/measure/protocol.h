@@ -41,6 +41,7 @@ class Measurement {
  private:
   Seconds since_start(Seconds t) const { return t - origin_; }
   Visit describe(std::size_t workload, int block, int position) const;
+  bool seldom(std::size_t w, const WorkloadResult& result) const;
   void add_percentiles(WorkloadResult& result, std::size_t w) const;
   void add_control(WorkloadResult& result, std::size_t w, const SampleRecord& record) const;
 

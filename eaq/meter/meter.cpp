@@ -1,5 +1,6 @@
 #include "eaq/meter/meter.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <utility>
@@ -38,7 +39,13 @@ class MeterSet::FanOut : public StepListener {
 MeterSet::MeterSet(std::vector<std::unique_ptr<Meter>> meters, std::string why_none)
     : meters_(std::move(meters)), why_none_(std::move(why_none)), fan_out_(std::make_shared<FanOut>()) {
   for (std::size_t m = 0; m < meters_.size(); ++m) {
-    for (const Zone& zone : meters_[m]->zones()) zones_.push_back({m, meters_[m]->name() + ":" + zone.name, zone});
+    for (const Zone& zone : meters_[m]->zones()) {
+      const std::string plain = meters_[m]->name() + ":" + zone.name;
+      std::string name = plain;
+      const auto taken = [&](const ZoneRef& other) { return other.full_name == name; };
+      for (int n = 2; std::any_of(zones_.begin(), zones_.end(), taken); ++n) name = plain + "#" + std::to_string(n);
+      zones_.push_back({m, name, zone});
+    }
     if (StepListener* listener = meters_[m]->listener()) fan_out_->listeners.push_back(listener);
   }
 }
@@ -70,19 +77,25 @@ Condition MeterSet::condition() {
   return all;
 }
 
-std::vector<std::size_t> MeterSet::headline(ZoneRole device) const {
-  for (const ZoneRole role : {device, ZoneRole::any, ZoneRole::board}) {
-    std::vector<std::size_t> found;
-    for (std::size_t z = 0; z < zones_.size(); ++z) {
-      if (zones_[z].zone.role != role) continue;
-      if (!found.empty() && zones_[found.front()].meter != zones_[z].meter) break;
-      found.push_back(z);
-      // Only packages and cards complete each other; zones named by the user may be views of one thing.
-      if (role == ZoneRole::any || role == ZoneRole::board) break;
-    }
-    if (!found.empty()) return found;
+std::vector<std::size_t> MeterSet::zones_of(ZoneRole role) const {
+  std::vector<std::size_t> found;
+  for (std::size_t z = 0; z < zones_.size(); ++z) {
+    if (zones_[z].zone.role != role) continue;
+    if (!found.empty() && zones_[found.front()].meter != zones_[z].meter) break;
+    found.push_back(z);
+    // Only packages and cards complete each other; zones named by the user may be views of one thing.
+    if (role == ZoneRole::any || role == ZoneRole::board) break;
   }
-  return {};
+  return found;
+}
+
+std::vector<std::size_t> MeterSet::headline(ZoneRole device) const {
+  for (const ZoneRole role : {device, ZoneRole::any})
+    if (auto found = zones_of(role); !found.empty()) return found;
+  // A recording stands for whatever computes, also one from another machine.
+  for (std::size_t z = 0; z < zones_.size(); ++z)
+    if (meters_[zones_[z].meter]->label() == MeterLabel::replayed) return {z};
+  return zones_of(ZoneRole::board);
 }
 
 namespace {

@@ -176,6 +176,7 @@ class MeterSet {
 
  private:
   class FanOut;
+  std::vector<std::size_t> zones_of(ZoneRole role) const;  // of the first meter that has any
   std::vector<std::unique_ptr<Meter>> meters_;
   std::vector<ZoneRef> zones_;
   std::string why_none_ = "no meter was opened";

@@ -113,6 +113,15 @@ TEST(Replay, ShowsEachRowUntilTheNextAndIsUnpluggedAfterTheLast) {
   EXPECT_FALSE(meters.read()[0].energy.has_value());
 }
 
+TEST(Replay, ARecordingOfAnotherDeviceStandsForWhateverComputes) {
+  const Folder folder;
+  const auto file = folder.write("s.csv", "t_s,zone,joules,watts\n0,gpu,1,\n0,psys,1,\n1,gpu,2,\n").string();
+  const std::vector<std::string> twice{"replay:" + file, "replay:" + file};
+  const MeterSet meters = open_meters(twice, std::nullopt, {});
+  EXPECT_EQ(meters.headline(ZoneRole::cpu), std::vector<std::size_t>{0});
+  EXPECT_EQ(meters.zones()[2].full_name, "replay:gpu#2");  // names stay unique
+}
+
 TEST(Replay, AMalformedLineIsNamedByItsNumber) {
   const Folder folder;
   for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{

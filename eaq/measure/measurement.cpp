@@ -208,6 +208,12 @@ void Measurement::add_control(WorkloadResult& result, std::size_t w, const Sampl
   if (!values.empty()) result.energy->mean_power_method_mJ = mean(values);
 }
 
+// Fewer than four values of a sampled power in some visit.
+bool Measurement::seldom(std::size_t w, const WorkloadResult& result) const {
+  if (!result.energy || result.energy->method != EnergyMethod::integral || only_assumed()) return false;
+  return std::any_of(visits_.begin(), visits_.end(), [&](const Visit& v) { return v.workload == w && v.joules && v.edges < 4; });
+}
+
 MeasureResult Measurement::finish(bool mean_power) {
   SampleRecord record;
   if (sampler_) record = sampler_->stop();
@@ -227,6 +233,9 @@ MeasureResult Measurement::finish(bool mean_power) {
     if (mean_power && one.energy) one.energy->mean_power_method_mJ = one.energy->mJ_per_sample.ci95.mean;
     if (!one.energy && !unavailable_.empty()) one.energy_unavailable = unavailable_;
     if (!one.energy && one.energy_unavailable.empty()) one.energy_unavailable = "no visit gave joules";
+    if (seldom(w, one))
+      one.notes.push_back(
+          "the power moves seldom within a visit and mixes in the one before: lengthen the visits (--min-seconds)");
     if (one.void_visits > 0)
       one.notes.push_back(std::to_string(one.void_visits) + " visits are void for energy; visits.csv says why");
   }
