@@ -155,6 +155,7 @@ struct GenerateOptions {
   double top_p = 1;
   std::uint64_t seed = 0;
   bool stop_at_end = true;  ///< at the model's end-of-text token
+  StepListener* listener = nullptr;  ///< told each step, where a meter wants them
 };
 struct Generated {
   std::vector<std::int32_t> ids;  ///< the new ones

@@ -77,7 +77,7 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
   batch.past = {0};
   Clock& clock = monotonic_clock();
   const Seconds start = clock.now();
-  Matrix logits = session.run(batch.view());
+  Matrix logits = session.run(batch.view(), {.listener = options.listener});
   result.prefill = clock.now() - start;
 
   const Seconds decode_start = clock.now();
@@ -90,7 +90,7 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
     batch.ids.assign(1, id);
     batch.positions.assign(1, length + i);
     batch.row_begin = {0, 1};
-    logits = session.run(batch.view());
+    logits = session.run(batch.view(), {.listener = options.listener});
   }
   result.decode = clock.now() - decode_start;
   return result;

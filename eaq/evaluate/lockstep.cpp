@@ -56,9 +56,10 @@ RowOutcome Lockstep::judge(std::size_t format, std::int64_t row, const Matrix& l
 
 void Lockstep::run(const Batch& batch, std::span<const std::int32_t> targets, bool watch,
                    const std::function<void(std::size_t, std::int64_t, const RowOutcome&)>& sink) {
+  std::vector<ValueProbe> probes(sessions_.size());  // head() calls them as well
   for (std::size_t format = 0; format < sessions_.size(); ++format) {
-    const ValueProbe probe = [&, format](const Step& step, const Matrix& value) { record(format, step, value); };
-    sessions_[format].run_body(batch, {.probe = watch ? &probe : nullptr});
+    probes[format] = [&, format](const Step& step, const Matrix& value) { record(format, step, value); };
+    sessions_[format].run_body(batch, {.probe = watch ? &probes[format] : nullptr});
   }
   const auto rows = static_cast<std::int64_t>(targets.size());
   for (std::int64_t first = 0; first < rows; first += chunk_rows) {
