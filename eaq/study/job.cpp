@@ -1,0 +1,97 @@
+#include "eaq/study/job.h"
+
+#include <algorithm>
+
+namespace eaq {
+namespace {
+
+std::string task_of(const Graph& graph, const DataOptions& data, const std::string& name) {
+  const bool classifies = graph.task == Task::classification;
+  if (data.task.empty()) return classifies ? "sst2" : data.file.empty() ? "wikitext2" : "text";
+  if ((data.task == "sst2") != classifies)
+    throw Error(ErrorKind::usage, "--task " + data.task + " does not suit " + name + ", which is a " +
+                                      (classifies ? "classifier (sst2)" : "language model (wikitext2, text)"));
+  return data.task;
+}
+
+void prepare_sentences_of(Job& job, const DataOptions& data, const std::filesystem::path& file, const DataCache& cache) {
+  SentenceOptions options;
+  if (data.file.empty()) options.name = job.task;
+  options.label_count = static_cast<int>(job.model.graph.labels);
+  options.max_length = static_cast<int>(std::min<std::int64_t>(job.model.graph.context, 512));
+  options.limit = data.limit;
+  job.sentences = prepare_sentences(file, *job.tokenizer, options, cache);
+  if (job.sentences.size() == 0) throw Error(ErrorKind::input, printable(file.string()) + ": no sentences");
+  job.judged = (data.limit > 0 ? "the first " : "all ") + std::to_string(job.sentences.size()) + " sentences, unpadded";
+}
+
+void prepare_text_of(Job& job, const DataOptions& data, const std::filesystem::path& file, const DataCache& cache) {
+  TextOptions options;
+  if (data.file.empty()) options.name = job.task;
+  options.join = data.join;
+  job.stream = prepare_tokens(file, *job.tokenizer, options, cache);
+  const std::int64_t context = job.model.graph.context;
+  const std::int64_t window = data.window > 0 ? data.window : std::min<std::int64_t>(1024, context);
+  if (window > context)
+    throw Error(ErrorKind::usage,
+                "--window " + std::to_string(window) + ": " + job.model.name + " has a context of " + std::to_string(context));
+  const std::int64_t stride = data.stride > 0 ? data.stride : window;
+  job.windows =
+      windows(static_cast<std::int64_t>(job.stream.ids.size()), {.window = window, .stride = stride, .limit = data.limit});
+  if (job.windows.empty())
+    throw Error(ErrorKind::input,
+                printable(file.string()) + ": its " + std::to_string(job.stream.ids.size()) + " tokens leave nothing to predict");
+  job.judged = (data.limit > 0 ? "the first " : "all ") + std::to_string(job.windows.size()) + " windows of " +
+               std::to_string(window) + " tokens, stride " + std::to_string(stride) + ", joined " +
+               (data.join == Join::raw ? "raw" : "hf");
+}
+
+}  // namespace
+
+std::vector<std::string> formats_asked(const StudyOptions& options) {
+  if (!options.formats.empty() || !options.recipes.empty()) return options.formats;
+  std::vector<const FormatTraits*> all;
+  for (const auto& row : formats())
+    if (row.entry != nullptr) all.push_back(&row.entry->traits());
+  std::stable_sort(all.begin(), all.end(), [](const FormatTraits* a, const FormatTraits* b) {
+    if ((a->name == "fp32") != (b->name == "fp32")) return a->name == "fp32";
+    return a->bits_per_weight > b->bits_per_weight;
+  });
+  std::vector<std::string> names;
+  for (const FormatTraits* traits : all) names.emplace_back(traits->name);
+  return names;
+}
+
+Job prepare_job(const std::string& where, const StudyOptions& options) {
+  Job job;
+  job.model = open_model(where);
+  job.task = task_of(job.model.graph, options.data, job.model.name);
+  for (const std::string& format : formats_asked(options))
+    job.recipes.push_back(uniform_recipe(job.model.graph, format, options.base));
+  for (const auto& file : options.recipes) job.recipes.push_back(read_recipe(job.model.graph, file));
+  for (std::size_t i = 0; i < job.recipes.size(); ++i)
+    for (std::size_t k = 0; k < i; ++k)
+      if (job.recipes[k].name == job.recipes[i].name)
+        throw Error(ErrorKind::usage, "'" + printable(job.recipes[i].name) + "' was asked for twice");
+  if (options.timing) job.shapes = timed_shapes(job.model.graph, options);
+
+  job.tokenizer = load_tokenizer(job.model.path);
+  const std::filesystem::path file = options.data.file.empty() ? default_data_path(job.task) : options.data.file;
+  DataCache cache;
+  if (options.data.cache) cache = {cache_folder(), tokenizer_hash(job.model.path)};
+  if (job.classifies())
+    prepare_sentences_of(job, options.data, file, cache);
+  else
+    prepare_text_of(job, options.data, file, cache);
+  return job;
+}
+
+ModelRecord Job::model_record() const { return {model.name, task, model.checkpoint->hash(), model.graph.parameters}; }
+
+DataRecord Job::data_record() const {
+  const DataSource& source = classifies() ? sentences.source : stream.source;
+  return {task, source.name, source.hash, static_cast<std::int64_t>(classifies() ? sentences.size() : windows.size()),
+          static_cast<std::int64_t>(classifies() ? sentences.ids.size() : stream.ids.size())};
+}
+
+}  // namespace eaq

@@ -1,0 +1,65 @@
+// One model of a study: what was asked of it, understood and checked before anything runs, and its data.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eaq/study/study.h"
+
+namespace eaq {
+
+struct Job {
+  Model model;
+  std::string task;  ///< "sst2", "wikitext2", "text"
+  std::shared_ptr<const Tokenizer> tokenizer;
+  Sentences sentences;          ///< of a classifier
+  TokenStream stream;           ///< of a language model, with
+  std::vector<Window> windows;  ///< how it is judged
+  std::string judged;           ///< the same in words
+  std::vector<Recipe> recipes;
+  std::vector<TimedShape> shapes;
+
+  bool classifies() const { return model.graph.task == Task::classification; }
+  ModelRecord model_record() const;
+  DataRecord data_record() const;
+};
+
+/// Error{usage} or Error{input} for whatever cannot be done as asked.
+Job prepare_job(const std::string& model, const StudyOptions& options);
+
+/// Formats in the order of a table: fp32 first, then by bits per weight. Names where none were given.
+std::vector<std::string> formats_asked(const StudyOptions& options);
+
+/// What runs while it is timed: a session with its data resident.
+struct TimedData {
+  TimedShape shape;
+  std::string unit;  ///< "sentence", "window", "token"
+  std::int64_t samples_per_run = 0;
+  OwnedBatch prompt;                     ///< decode only: fills the cache once, before the first run
+  std::vector<OwnedBatch> batches;       ///< at least 32 different ones where the data has them; decode: one per new token
+  std::vector<std::size_t> first_items;  ///< sentences in the first batch
+};
+std::string unit_of(const Job& job, const TimedShape& shape);
+TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t seed);
+
+class TimedProgram {
+ public:
+  TimedProgram(std::shared_ptr<const PackedModel> packed, std::shared_ptr<const TimedData> data);
+  /// One run, from submission to completion: iterations cycle through the batches.
+  Matrix run(std::int64_t iteration, StepListener* listener);
+  const PackedModel& packed() const { return session_.packed(); }
+
+ private:
+  std::shared_ptr<const TimedData> data_;
+  Session session_;
+  bool prompted_ = false;
+};
+
+/// One sentence on whether a timed program's first logits are those that evaluation computes for the same tokens (unpadded, the
+/// head apart from the body): "timed outputs agree with evaluation's to 3e-07". `agrees` tells.
+std::string compare_with_evaluation(const Job& job, const std::shared_ptr<const PackedModel>& packed,
+                                    const std::shared_ptr<const TimedData>& data, bool& agrees);
+
+}  // namespace eaq

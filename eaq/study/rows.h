@@ -1,0 +1,36 @@
+// From what was evaluated and measured to the rows and comparisons of a result.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eaq/study/job.h"
+
+namespace eaq {
+
+/// What became of one recipe of a job.
+struct Row {
+  Recipe recipe;
+  std::shared_ptr<const PackedModel> packed;
+  std::optional<std::int64_t> peak_memory;
+  std::string peak_memory_unavailable;
+  double seconds_per_row = 0;  ///< of the first run, for the time left
+  std::optional<Quality> quality;
+  std::string quality_unavailable;
+};
+
+/// A measurement of all rows at one shape.
+struct TimedRows {
+  TimedShape shape;
+  std::string unit;
+  MeasureResult result;
+  std::vector<std::string> notes;  ///< one per row
+};
+
+Run make_run(const Job& job, const Row& row, const TimedRows* timed, std::size_t index);
+std::vector<Comparison> make_comparisons(const Job& job, const std::vector<Row>& rows, const TimedRows* timed);
+
+QualityResult quality_result(const Quality& quality);
+
+}  // namespace eaq
