@@ -1,0 +1,74 @@
+// cli: the program. One file per command; main.cpp reads the command line, runs the one that was chosen and turns its errors into
+// exit codes. Options that several commands share are defined once, in options.cpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eaq/base/base.h"
+#include "eaq/engine/engine.h"
+#include "eaq/meter/meter.h"
+#include "eaq/study/study.h"
+
+namespace eaq {
+
+/// What runs once the command line has been read. Returns the exit code.
+using Action = std::function<int()>;
+
+/// A command: its name, one line on what it does, an example, and how it defines its options. `define` sets `chosen` from the
+/// subcommand's callback.
+struct Command {
+  std::string_view name, summary, example;
+  void (*define)(CLI::App& app, Action& chosen);
+};
+std::span<const Command> commands();
+
+// Each in the file of its name.
+void define_study(CLI::App& app, Action& chosen);
+void define_evaluate(CLI::App& app, Action& chosen);
+void define_logits(CLI::App& app, Action& chosen);
+void define_tokenize(CLI::App& app, Action& chosen);
+void define_generate(CLI::App& app, Action& chosen);
+void define_inspect(CLI::App& app, Action& chosen);
+void define_doctor(CLI::App& app, Action& chosen);
+void define_meter(CLI::App& app, Action& chosen);
+
+// --- output.cpp
+
+/// Writes to standard output. Where nobody reads any more (a closed pipe) it returns false, and so does every later call; any
+/// other failure is Error{input} with the system's reason, e.g. on a full disk.
+bool print(std::string_view text);
+/// Makes sure that standard streams are open, so that no file takes their place, and that a closed pipe is an error, not a
+/// signal.
+void prepare_standard_streams();
+/// What was typed, for manifests; set by main.
+void set_command_line(std::vector<std::string> arguments);
+const std::vector<std::string>& command_line();
+
+// --- options.cpp
+
+struct OutputOptions {
+  bool json = false;
+};
+void add_output_options(CLI::App& app, OutputOptions& options);  ///< --json, --quiet
+
+void add_model_argument(CLI::App& app, std::string& model);  ///< MODEL
+void add_device_options(CLI::App& app, StudyOptions& options);
+void add_data_options(CLI::App& app, StudyOptions& options);
+void add_format_option(CLI::App& app, StudyOptions& options);  ///< --format or --recipe: one
+
+struct MeterChoice {
+  std::vector<std::string> specs;
+  double assume_watts = 0;
+};
+void add_meter_options(CLI::App& app, MeterChoice& choice);
+/// Opens them; `--meter none` is an empty set that says so.
+MeterSet open_chosen_meters(const MeterChoice& choice);
+
+/// The model in the one format that was chosen, packed on the device that was chosen.
+std::shared_ptr<const PackedModel> pack_chosen(const Model& model, const StudyOptions& options);
+
+}  // namespace eaq

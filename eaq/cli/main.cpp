@@ -1,0 +1,123 @@
+// Reads the command line, runs one command, and turns what went wrong into a line and an exit code: the one place that does.
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "eaq/cli/cli.h"
+
+namespace eaq {
+
+std::span<const Command> commands() {
+  static const std::array<Command, 8> all{{
+      {"study", "the main job: every format x model in one table (the embedded models where none is named)",
+       "eaq study models/gpt2 --formats fp32,bf16,int8", define_study},
+      {"evaluate", "accuracy or perplexity of one format, and what it changed against fp32",
+       "eaq evaluate tiny-distilbert --format int8 --json", define_evaluate},
+      {"logits", "logits for given token ids, to check against another engine",
+       "eaq logits tiny-gpt2 --ids ids.safetensors -o logits.safetensors", define_logits},
+      {"tokenize", "text to token ids, or back", "eaq tokenize tiny-gpt2 'The joule is a unit of energy.'", define_tokenize},
+      {"generate", "text that continues a prompt, with time per token",
+       "eaq generate tiny-gpt2 'The history of' --max-new-tokens 32", define_generate},
+      {"inspect", "sites, parameters, bytes per format, operations and traffic per token; checks every tensor",
+       "eaq inspect tiny-distilbert", define_inspect},
+      {"meter", "the energy meters of this machine, and why the others are missing", "eaq meter", define_meter},
+      {"doctor", "what was found here (processor, devices, meters, files) and what to do about what is missing", "eaq doctor",
+       define_doctor},
+  }};
+  return all;
+}
+
+namespace {
+
+std::string command_names() {
+  std::string names;
+  for (const Command& command : commands()) names += (names.empty() ? "" : ", ") + std::string(command.name);
+  return names;
+}
+
+void say(const std::string& message) { std::fprintf(stderr, "eaq: %s\n", message.c_str()); }
+
+bool is_known(std::string_view name) {
+  for (const Command& command : commands())
+    if (command.name == name) return true;
+  return false;
+}
+
+int usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  std::string path = "eaq";
+  for (const CLI::App* chosen : app.get_subcommands()) path += " " + chosen->get_name();
+  say(printable(error.what()) + " (`" + path + " --help` lists what there is)");
+  return static_cast<int>(ErrorKind::usage);
+}
+
+int help(const CLI::App& app) {
+  print(app.help());
+  return 0;
+}
+
+// The parsed command's own help where one was named.
+const CLI::App& innermost(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? app : *chosen.front();
+}
+
+int run(int count, char** arguments) {
+  CLI::App app("eaq: which numeric format costs the fewest joules per inference here, and are the answers still as good?", "eaq");
+  app.set_version_flag("--version", std::string("eaq ") + std::string(version()) + " (" + std::string(commit()) + ")");
+  app.require_subcommand(1);
+  app.footer("`eaq COMMAND --help` explains one command, with an example.");
+  Action chosen;
+  for (const Command& command : commands()) {
+    CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.summary));
+    sub->footer("Example:\n  " + std::string(command.example));
+    command.define(*sub, chosen);
+  }
+  if (count > 1 && arguments[1][0] != '-' && !is_known(arguments[1])) {
+    say("'" + printable(arguments[1]) + "' is no command; there are: " + command_names());
+    return static_cast<int>(ErrorKind::usage);
+  }
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::CallForHelp&) {
+    return help(innermost(app));
+  } catch (const CLI::CallForAllHelp&) {
+    return help(app);
+  } catch (const CLI::CallForVersion& version_text) {
+    print(std::string(version_text.what()) + "\n");
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (count == 1) {
+      std::fputs(app.help().c_str(), stderr);
+      return static_cast<int>(ErrorKind::usage);
+    }
+    return usage_error(app, error);
+  }
+  return chosen();
+}
+
+int guarded(int count, char** arguments) {
+  try {
+    prepare_standard_streams();
+    set_command_line({arguments, arguments + count});
+    return run(count, arguments);
+  } catch (const Error& error) {
+    say(error.what());
+    return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    say("not enough memory for this model, batch and length; smaller ones (--batch, --seq, --limit), or fewer formats at once, "
+        "need less");
+    return static_cast<int>(ErrorKind::unavailable);
+  } catch (const std::exception& error) {
+    say(std::string("this is a bug in eaq: ") + printable(error.what()));
+    return static_cast<int>(ErrorKind::bug);
+  } catch (...) {
+    say("this is a bug in eaq: an exception of unknown type");
+    return static_cast<int>(ErrorKind::bug);
+  }
+}
+
+}  // namespace
+}  // namespace eaq
+
+int main(int count, char** arguments) { return eaq::guarded(count, arguments); }

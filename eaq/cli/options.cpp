@@ -1,0 +1,107 @@
+#include <utility>
+
+#include "eaq/cli/cli.h"
+
+namespace eaq {
+namespace {
+
+template <class Enum>
+CLI::Option* add_choice(CLI::App& app, const char* name, Enum& value, std::map<std::string, Enum> names, const char* help) {
+  return app.add_option(name, value, help)->transform(CLI::CheckedTransformer(std::move(names), CLI::ignore_case));
+}
+
+// CUDA is a device that eaq has, in other builds: not a wrong name, but not available here.
+void refuse_missing_cuda(const std::string& device) {
+  if (device != "cuda" && !device.starts_with("cuda:")) return;
+  for (const auto& row : backends()) {
+    if (row.name != "cuda") continue;
+    if (row.entry != nullptr) return;
+    throw Error(ErrorKind::unavailable, "--device " + device + ": " + std::string(row.left_out));
+  }
+  throw Error(ErrorKind::unavailable,
+              "--device " + printable(device) + ": this build has no CUDA; devices here: " + names_of(backends()));
+}
+
+}  // namespace
+
+void add_output_options(CLI::App& app, OutputOptions& options) {
+  app.add_flag("--json", options.json, "machine-readable, to standard output, and nothing else there");
+  app.add_flag_callback(
+      "--quiet", [] { set_quiet(true); }, "no progress and no notes on standard error");
+}
+
+void add_model_argument(CLI::App& app, std::string& model) {
+  app.add_option("MODEL", model, "a folder as Hugging Face writes it, or an embedded model (tiny-gpt2, tiny-distilbert)")
+      ->required();
+}
+
+void add_device_options(CLI::App& app, StudyOptions& options) {
+  app.add_option("--device", options.device, "what computes: cpu, or ref (plain and slow, to check against)")
+      ->type_name("DEVICE")
+      ->capture_default_str()
+      ->each(refuse_missing_cuda);
+  app.add_option("--threads", options.threads, "threads of the CPU (0: every core of this process)")
+      ->check(CLI::Range(0, 4096))
+      ->type_name("N");
+}
+
+void add_data_options(CLI::App& app, StudyOptions& options) {
+  DataOptions& data = options.data;
+  app.add_option("--task", data.task, "sst2, wikitext2 or text, where the model does not say")
+      ->check(CLI::IsMember({"sst2", "wikitext2", "text"}));
+  app.add_option("--data", data.file, "SST-2 as tsv or JSONL, or any text, in place of the set that eaq carries")
+      ->type_name("FILE");
+  add_choice(app, "--join", data.join, {{"raw", Join::raw}, {"hf", Join::hf}},
+             "a text as the file is, or its lines joined by blank lines as Hugging Face's perplexity guide does")
+      ->default_str("raw");
+  app.add_option("--window", data.window, "tokens of a text judged at once (default: 1024 or the context)")
+      ->check(CLI::Range(std::int64_t{2}, std::int64_t{1} << 30))
+      ->type_name("N");
+  app.add_option("--stride", data.stride, "between windows (default: the window, no overlap)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
+      ->type_name("N");
+  app.add_option("--limit", data.limit, "the first N sentences, or windows of a text")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->type_name("N");
+  app.add_flag_callback(
+      "--no-cache", [&data] { data.cache = false; }, "do not keep tokenised data in the cache folder");
+}
+
+void add_format_option(CLI::App& app, StudyOptions& options) {
+  auto* format = app.add_option_function<std::string>(
+      "--format", [&options](const std::string& name) { options.formats = {name}; },
+      "fp32 where none is given; +head covers embedding and head too");
+  format->type_name("F");
+  auto* recipe = app.add_option_function<std::string>(
+      "--recipe", [&options](const std::string& file) { options.recipes = {file}; }, "a format for each site, as eaq.recipe/1");
+  recipe->type_name("FILE")->excludes(format);
+  app.add_option("--base", options.base, "format of what an 8-bit format leaves")->type_name("F")->capture_default_str();
+}
+
+void add_meter_options(CLI::App& app, MeterChoice& choice) {
+  app.add_option(
+         "--meter", choice.specs,
+         "none, or one of `eaq meter`'s with its argument: rapl, hwmon, exec:COMMAND, replay:FILE, synthetic:FILE (repeatable)")
+      ->type_name("KIND[:ARG]")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--assume-watts", choice.assume_watts, "joules from a constant power that you state; shown as assumed")
+      ->check(CLI::PositiveNumber)
+      ->type_name("W");
+}
+
+MeterSet open_chosen_meters(const MeterChoice& choice) {
+  std::optional<Watts> assumed;
+  if (choice.assume_watts > 0) assumed = Watts(choice.assume_watts);
+  return open_meters(choice.specs, assumed, meter_options_from_environment());
+}
+
+std::shared_ptr<const PackedModel> pack_chosen(const Model& model, const StudyOptions& options) {
+  const Device device = open_device(options.device, {.threads = options.threads});
+  Recipe recipe = options.recipes.empty()
+                      ? uniform_recipe(model.graph, options.formats.empty() ? "fp32" : options.formats.front(), options.base)
+                      : read_recipe(model.graph, options.recipes.front());
+  return std::make_shared<const PackedModel>(model, std::move(recipe), device);
+}
+
+}  // namespace eaq
