@@ -113,23 +113,6 @@ const T* row_of(const std::byte* data, std::int64_t row, std::int64_t stride, st
   return reinterpret_cast<const T*>(data) + row * stride + column;
 }
 
-// e^x for x <= 0 within 2 ulp, 0 below -87.3; NaN stays. Cephes' expf without its upper end.
-HWY_INLINE V exp_of_negative(V x) {
-  const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504089f)));
-  V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
-  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
-  V p = hn::Set(d, 1.9875691500e-4f);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
-  p = hn::Add(hn::MulAdd(hn::Mul(r, r), p, r), hn::Set(d, 1.0f));
-  const I32 i;
-  const V power = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(i, n), hn::Set(i, 127))));
-  return hn::IfThenElse(hn::Lt(x, hn::Set(d, -87.33654f)), hn::Zero(d), hn::Mul(p, power));
-}
-
 // What a query that sees nothing gets: the mean of the values that causality allows.
 template <class T>
 void mean_of_values(const AttentionTask& t, int head, std::int64_t keys, float* mean) {

@@ -62,33 +62,71 @@ void convert_row(const Matrix& x, const Matrix& y, std::int64_t r) {
   });
 }
 
-// The row as f32 in `row` (with `addend` added), then normed: mean and variance in two passes over what is in the cache.
-void layer_norm_row(const LayerNorm& norm, const Matrix& x, const Matrix& y, const Matrix* addend, const Matrix* sum,
-                    std::int64_t r, float* row) {
+// Sum of `term(column, count)` over a row, in two chains of additions.
+template <class Term>
+HWY_INLINE V sum_over(std::int64_t n, Term term) {
+  V even = hn::Zero(d), odd = hn::Zero(d);
+  const std::int64_t step = lanes();
+  std::int64_t c = 0;
+  for (; c + 2 * step <= n; c += 2 * step) {
+    even = hn::Add(even, term(c, step));
+    odd = hn::Add(odd, term(c + step, step));
+  }
+  for_vectors(n - c, [&](std::int64_t i, std::int64_t count) { even = hn::Add(even, term(c + i, count)); });
+  return hn::Add(even, odd);
+}
+
+HWY_INLINE V first_only(V v, std::int64_t n) {
+  return n < lanes() ? hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(n)), v) : v;
+}
+
+// x (+ addend) as f32 in `row`, whole vectors, the last one's end zero; returns the sum by lanes.
+V gather_row(const Matrix& x, const Matrix* addend, std::int64_t r, float* row) {
   V total = hn::Zero(d);
   with_storage(x.dtype, [&]<class T>(T*) {
-    for_vectors(x.cols, [&](std::int64_t c, std::int64_t n) {
-      V v = load_some(at<T>(x, r) + c, n);
-      if (addend != nullptr)
-        with_storage(addend->dtype, [&]<class S>(S*) { v = hn::Add(v, load_some(at<S>(*addend, r) + c, n)); });
-      if (sum != nullptr) with_storage(sum->dtype, [&]<class S>(S*) { store_some(v, to<S>(*sum, r) + c, n); });
-      total = hn::Add(total, v);
-      hn::StoreU(v, d, row + c);  // whole vectors: `row` has room, and a short one ends in zeros
+    const T* in = at<T>(x, r);
+    const auto keep = [&](std::int64_t c, V v) {
+      hn::StoreU(v, d, row + c);
+      return v;
+    };
+    if (addend == nullptr) {
+      total = sum_over(x.cols, [&](std::int64_t c, std::int64_t n) { return keep(c, load_some(in + c, n)); });
+      return;
+    }
+    with_storage(addend->dtype, [&]<class S>(S*) {
+      const S* more = at<S>(*addend, r);
+      total = sum_over(
+          x.cols, [&](std::int64_t c, std::int64_t n) { return keep(c, hn::Add(load_some(in + c, n), load_some(more + c, n))); });
     });
   });
-  const V mean = hn::Set(d, hn::GetLane(hn::SumOfLanes(d, total)) / static_cast<float>(x.cols));
-  V squares = hn::Zero(d);
-  for_vectors(x.cols, [&](std::int64_t c, std::int64_t n) {
-    V v = hn::Sub(hn::LoadU(d, row + c), mean);
-    if (n < lanes()) v = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(n)), v);
-    squares = hn::MulAdd(v, v, squares);
+  return total;
+}
+
+// The row in f32 stays in L1 while its mean, its variance around that mean, and the result are taken from it.
+void layer_norm_row(const LayerNorm& norm, const Matrix& x, const Matrix& y, const Matrix* addend, const Matrix* sum,
+                    std::int64_t r, float* row) {
+  const auto n = static_cast<float>(x.cols);
+  const V first_mean = hn::Set(d, hn::GetLane(hn::SumOfLanes(d, gather_row(x, addend, r, row))) / n);
+  if (sum != nullptr)
+    with_storage(sum->dtype, [&]<class S>(S*) {
+      for_vectors(x.cols,
+                  [&](std::int64_t c, std::int64_t count) { store_some(hn::LoadU(d, row + c), to<S>(*sum, r) + c, count); });
+    });
+  // What the mean misses through rounding is in the sum of the deviations.
+  V missed = hn::Zero(d);
+  const V squares = sum_over(x.cols, [&](std::int64_t c, std::int64_t count) {
+    const V v = first_only(hn::Sub(hn::LoadU(d, row + c), first_mean), count);
+    missed = hn::Add(missed, v);
+    return hn::Mul(v, v);
   });
-  const float variance = hn::GetLane(hn::SumOfLanes(d, squares)) / static_cast<float>(x.cols);
-  const V scale = hn::Set(d, 1.0f / std::sqrt(variance + norm.epsilon));
+  const float shift = hn::GetLane(hn::SumOfLanes(d, missed)) / n;
+  const float variance = std::max(0.0f, hn::GetLane(hn::SumOfLanes(d, squares)) / n - shift * shift);
+  const float factor = 1.0f / std::sqrt(variance + norm.epsilon);
+  const V scale = hn::Set(d, factor), offset = hn::Set(d, shift * factor);
   with_storage(y.dtype, [&]<class U>(U*) {
-    for_vectors(x.cols, [&](std::int64_t c, std::int64_t n) {
-      const V v = hn::Mul(hn::Sub(hn::LoadU(d, row + c), mean), scale);
-      store_some(hn::MulAdd(v, load_some(norm.gamma + c, n), load_some(norm.beta + c, n)), to<U>(y, r) + c, n);
+    for_vectors(x.cols, [&](std::int64_t c, std::int64_t count) {
+      const V v = hn::MulSub(hn::Sub(hn::LoadU(d, row + c), first_mean), scale, offset);
+      store_some(hn::MulAdd(v, load_some(norm.gamma + c, count), load_some(norm.beta + c, count)), to<U>(y, r) + c, count);
     });
   });
 }
@@ -125,43 +163,58 @@ double sum_in_double(std::int64_t n, Term term) {
   return total;
 }
 
-HWY_INLINE V first_only(V v, std::int64_t n) {
-  return n < lanes() ? hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(n)), v) : v;
+// The first place where a row holds `value`; 0 where it nowhere does.
+std::int64_t first_equal(const float* row, std::int64_t n, float value) {
+  const V wanted = hn::Set(d, value);
+  std::int64_t c = 0;
+  while (c + lanes() <= n && hn::AllFalse(d, hn::Eq(load(row + c), wanted))) c += lanes();
+  while (c < n && row[c] != value) ++c;
+  return c < n ? c : 0;
 }
 
 RowSummary summarise_row(const float* logits, std::int64_t n) {
   RowSummary row;
-  V top = hn::Set(d, -std::numeric_limits<float>::infinity());
+  const V lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  V top = lowest, finite_lanes = hn::Zero(d);
   for_vectors(n, [&](std::int64_t c, std::int64_t count) {
     const V v = load_some(logits + c, count);
-    const auto finite = hn::Lt(hn::Abs(v), hn::Inf(d));
-    row.non_finite += lanes() - static_cast<std::int64_t>(hn::CountTrue(d, finite));
-    const V seen = count < lanes() ? hn::IfThenElse(hn::FirstN(d, static_cast<std::size_t>(count)), v, top) : v;
+    // Lanes past the row's end hold zeros: finite, and not to win.
+    finite_lanes = hn::Add(finite_lanes, hn::IfThenElseZero(hn::Lt(hn::Abs(v), hn::Inf(d)), hn::Set(d, 1.0f)));
+    const V seen = count < lanes() ? hn::IfThenElse(hn::FirstN(d, static_cast<std::size_t>(count)), v, lowest) : v;
     top = hn::IfThenElse(hn::Gt(seen, top), seen, top);  // false for NaN, which therefore never wins
   });
+  // Counts are exact in f32 up to 2^24.
+  const std::int64_t vectors = (n + lanes() - 1) / lanes();
+  row.non_finite = vectors * lanes() - static_cast<std::int64_t>(hn::GetLane(hn::SumOfLanes(d, finite_lanes)));
   row.max = hn::GetLane(hn::MaxOfLanes(d, top));
-  // The row is in the cache now, and the first element that equals its maximum is on average half-way.
-  for (std::int64_t i = 0; i < n; ++i)
-    if (logits[i] == row.max) {
-      row.argmax = static_cast<std::int32_t>(i);
-      break;
-    }
+  row.argmax = static_cast<std::int32_t>(first_equal(logits, n, row.max));
   const V shift = hn::Set(d, row.max);
   const double sum = sum_in_double(n, [&](std::int64_t c, std::int64_t count) {
-    return first_only(exp(hn::Sub(load_some(logits + c, count), shift)), count);
+    return first_only(exp_of_negative(hn::Sub(load_some(logits + c, count), shift)), count);
   });
   row.log_sum_exp = row.max + std::log(sum);
   return row;
 }
 
+// The sum of p (ln p - ln q) is that of p (p_logit - q_logit - c) + c - (p_lse - q_lse) for any c: with c near the difference of
+// the log-sum-exps the terms are small and nothing large is rounded to f32.
 double kl_divergence(const float* p, const float* q, std::int64_t n, double p_log_sum_exp, double q_log_sum_exp) {
-  const V p_shift = hn::Set(d, static_cast<float>(p_log_sum_exp)), q_shift = hn::Set(d, static_cast<float>(q_log_sum_exp));
-  return sum_in_double(n, [&](std::int64_t c, std::int64_t count) {
-    const V log_p = hn::Sub(load_some(p + c, count), p_shift), log_q = hn::Sub(load_some(q + c, count), q_shift);
-    const V probability = exp(log_p);
+  const double difference = p_log_sum_exp - q_log_sum_exp;
+  const auto center = static_cast<float>(difference), shift = static_cast<float>(p_log_sum_exp);
+  const double sum = sum_in_double(n, [&](std::int64_t c, std::int64_t count) {
+    const V p_logit = load_some(p + c, count), probability = exp_of_negative(hn::Sub(p_logit, hn::Set(d, shift)));
+    const V q_logit = load_some(q + c, count), rounded = hn::Sub(p_logit, q_logit);
+    // What the subtraction rounded off (Knuth's TwoSum): a shift between the models would otherwise cost all digits of a small
+    // divergence.
+    const V p_part = hn::Add(rounded, q_logit);
+    const V missed = hn::Sub(hn::Sub(p_logit, p_part), hn::Add(hn::Sub(rounded, p_part), q_logit));
+    const auto finite = hn::Lt(hn::Abs(rounded), hn::Inf(d));
+    const V gain = hn::Add(hn::Sub(rounded, hn::Set(d, center)), hn::IfThenElseZero(finite, missed));
     // 0 ln 0 is 0, also where ln 0 is minus infinity.
-    return first_only(hn::IfThenElseZero(hn::Ne(probability, hn::Zero(d)), hn::Mul(probability, hn::Sub(log_p, log_q))), count);
+    return first_only(hn::IfThenElseZero(hn::Ne(probability, hn::Zero(d)), hn::Mul(probability, gain)), count);
   });
+  // The probabilities are those of the rounded shift: their true sum is this factor, and 1.
+  return sum * std::exp(static_cast<double>(shift) - p_log_sum_exp) + static_cast<double>(center) - difference;
 }
 
 template <Activation A, class U>

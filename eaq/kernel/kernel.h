@@ -95,7 +95,7 @@ struct Matrix {
 enum class Activation { none, gelu, gelu_tanh, quick_gelu, relu, silu, tanh, sigmoid };
 
 /// y = activation(x). `gelu` is the erf form (BERT), `gelu_tanh` the tanh form (GPT-2's gelu_new), `quick_gelu` x sigmoid(1.702
-/// x). Relative error against double at most 2e-6. May run in place.
+/// x). Error against double at most 2e-6 |y| + 1e-10, before y is rounded to its type. May run in place.
 void activation(CpuContext&, Activation, const Matrix& x, const Matrix& y);
 
 /// y = a + b, elementwise. May run in place.
