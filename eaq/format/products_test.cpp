@@ -376,7 +376,7 @@ TEST_P(Products, ReportWhatRanAndNothingBefore) {
   EXPECT_NE(report.kernels[0].find(report.arithmetic), std::string::npos) << report.kernels[0];
   if (cpu_isa() == Isa::avx2) {
     EXPECT_EQ(report.kernels[0].find("avx512"), std::string::npos) << report.kernels[0];
-  } else {
+  } else if (!report.kernels[0].starts_with("plain ")) {  // a plain loop is compiled once, for every processor
     EXPECT_TRUE(report.kernels[0].find("avx512") != std::string::npos || report.kernels[0].find("amx") != std::string::npos)
         << report.kernels[0];
   }

@@ -44,7 +44,7 @@ class ToyProduct : public Product {
   std::size_t bytes() const override { return bits_.size() * sizeof(bits_[0]); }
   KernelReport report() const override {
     KernelReport report{.kernels = {}, .storage = "toy", .arithmetic = "f32", .emulated = false};
-    if (ran_) report.kernels.emplace_back("toy loop");
+    if (ran_) report.kernels.emplace_back("plain toy f32");
     return report;
   }
 
