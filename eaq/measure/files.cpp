@@ -145,10 +145,10 @@ SampleRecord read_samples(const std::filesystem::path& path) {
 void write_visits(const std::filesystem::path& path, std::span<const Visit> visits) {
   std::string text = std::string(visits_header) + '\n';
   for (const Visit& v : visits) {
-    const auto megahertz = v.clock ? std::optional(*v.clock / 1e6) : std::nullopt;
+    const std::string megahertz = v.clock ? exact(v.clock->value() / 1e6) : std::string();
     text += std::to_string(v.block) + ',' + std::to_string(v.position) + ',' + quoted(v.model) + ',' + quoted(v.format) + ',' +
             quoted(v.phase) + ',' + exact(v.start.value()) + ',' + exact(v.end.value()) + ',' + std::to_string(v.iterations) +
-            ',' + cell(v.joules) + ',' + std::to_string(v.edges) + ',' + cell(v.temperature) + ',' + cell(megahertz) + ',' +
+            ',' + cell(v.joules) + ',' + std::to_string(v.edges) + ',' + cell(v.temperature) + ',' + megahertz + ',' +
             quoted(v.void_reason) + '\n';
   }
   write_text(path, text);
