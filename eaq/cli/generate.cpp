@@ -1,6 +1,7 @@
 #include "eaq/base/json.h"
 
 #include <cmath>
+#include <utility>
 
 #include "eaq/cli/cli.h"
 
@@ -117,10 +118,16 @@ int run(const GenerateCommand& command) {
   generation.listener = meters.listener();
   TextStream stream(*tokenizer);
   const bool streams = !command.output.json;
-  if (streams) print(command.prompt);
   Sampler sampler(meters, monotonic_clock());
+  // A first value of the meters must be there when the text begins.
+  if (!meters.empty()) monotonic_clock().sleep_until(sampler.origin() + Seconds(0.2));
   const Seconds start = monotonic_clock().now() - sampler.origin();
-  const Generated text = generate(packed, prompt, generation, [&](std::int32_t id) { return !streams || print(stream.add(id)); });
+  bool begun = false;
+  const auto show = [&](std::int32_t id) {
+    // The prompt comes with the first token, so that an error stands alone.
+    return !streams || ((std::exchange(begun, true) || print(command.prompt)) && print(stream.add(id)));
+  };
+  const Generated text = generate(packed, prompt, generation, show);
   const Seconds end = monotonic_clock().now() - sampler.origin();
   const Joined energy = energy_of(meters, sampler.stop(), start, end);
   if (streams) {

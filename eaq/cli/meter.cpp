@@ -51,6 +51,14 @@ Json json_of(const MeterRow& row) {
   return json;
 }
 
+// What is no sensor of this machine is there for the asking.
+std::string how_to_name(const std::string& kind) {
+  const MeterKind* entry = find_entry(meter_kinds(), kind);
+  if (entry == nullptr) return "";
+  const std::string argument = entry->argument.empty() ? "" : ":" + std::string(entry->argument);
+  return "--meter " + kind + argument + ": " + std::string(entry->summary);
+}
+
 std::string text_of(const MeterRow& row) {
   const MeterProbe& probe = row.probe;
   std::string text = (probe.available ? "+ " : "- ") + (probe.name.empty() ? row.kind : probe.name);
@@ -65,7 +73,8 @@ std::string text_of(const MeterRow& row) {
     if (zone.period) zones += ", every " + std::to_string(static_cast<int>(zone.period->value() * 1e3 + 0.5)) + " ms";
     zones += ")";
   }
-  return text + " " + (zones.empty() ? printable(probe.advice) : printable(zones)) + "\n";
+  if (zones.empty()) zones = how_to_name(row.kind);
+  return text + " " + printable(zones) + "\n";
 }
 
 int run(const OutputOptions& output) {

@@ -40,7 +40,7 @@ std::string ratio_text(const Figure& figure) {
   const int decimals = figure.mean >= 10 ? 1 : 2;
   std::string text = with_decimals(figure.mean, decimals) + "x";
   if (figure.ci95)
-    text += " [" + with_decimals(figure.ci95->first, decimals) + ", " + with_decimals(figure.ci95->second, decimals) + "]";
+    text += " [" + with_decimals(figure.ci95->first, decimals) + "," + with_decimals(figure.ci95->second, decimals) + "]";
   return text;
 }
 
@@ -70,7 +70,7 @@ std::string quality_text(const QualityResult& quality, bool interval) {
   if (!std::isfinite(quality.value)) return "not finite";
   std::string text = with_decimals(quality.value * scale, 2);
   if (interval && quality.ci95)
-    text += " [" + with_decimals(quality.ci95->first * scale, 1) + ", " + with_decimals(quality.ci95->second * scale, 1) + "]";
+    text += " [" + with_decimals(quality.ci95->first * scale, 1) + "," + with_decimals(quality.ci95->second * scale, 1) + "]";
   return text;
 }
 

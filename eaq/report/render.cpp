@@ -37,9 +37,13 @@ std::string screen_table(const TableText& table) {
   for (const std::string& cell : table.header) widths.push_back(columns(cell));
   for (const auto& row : table.rows)
     for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], columns(row[c]));
+  // Two spaces part the columns, one where they would not fit otherwise.
+  std::size_t whole = 2 * (widths.size() - 1);
+  for (const std::size_t width : widths) whole += width;
+  const std::size_t gap = whole <= screen_width ? 2 : 1;
   const auto line = [&](const std::vector<std::string>& cells) {
     std::string text;
-    for (std::size_t c = 0; c < cells.size(); ++c) text += padded(cells[c], widths[c] + 2);
+    for (std::size_t c = 0; c < cells.size(); ++c) text += padded(cells[c], widths[c] + gap);
     text.erase(text.find_last_not_of(' ') + 1);
     return text + "\n";
   };

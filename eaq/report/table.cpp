@@ -87,7 +87,7 @@ class Builder {
     }
     table_.header.push_back(first.quality && first.quality->metric == "perplexity" ? "perplexity" : "accuracy %");
     table_.header.push_back("KL nats");
-    table_.header.push_back("size MiB");
+    table_.header.push_back("MiB");
     if (energy_ == nullptr) table_.header.push_back("peak MiB");
   }
 
@@ -131,7 +131,12 @@ class Builder {
                              (same_.size() > 1 ? "least " : "") + p_text(least) + ").");
     }
     std::string names;
-    for (const Comparison* c : different_) append(names, c->b + " " + p_text(*c->p_value));
+    for (const Comparison* c : different_) {
+      const bool accuracy = reference_->quality->metric == "accuracy";
+      char delta[64];
+      std::snprintf(delta, sizeof delta, " %+.3g%s, ", *c->quality_delta * (accuracy ? 100 : 1), accuracy ? " points" : "");
+      names += (names.empty() ? "" : "; ") + c->b + delta + p_text(*c->p_value);
+    }
     if (!names.empty())
       table_.notes.push_back("* differs from " + reference_->format + " (" + different_.front()->test + ": " + names + ").");
     storage_note();

@@ -90,6 +90,7 @@ Run make_run(const Job& job, const Row& row, const TimedRows* timed, std::size_t
   run.peak_memory_unavailable = row.peak_memory_unavailable;
   if (row.quality) run.quality = quality_result(*row.quality);
   run.quality_unavailable = row.quality_unavailable;
+  if (!row.quality_note.empty()) run.notes.push_back(row.quality_note);
   if (timed != nullptr) {
     add_timing(run, *timed, index);
     return run;

@@ -18,6 +18,7 @@ struct Row {
   double seconds_per_row = 0;  ///< of the first run, for the time left
   std::optional<Quality> quality;
   std::string quality_unavailable;
+  std::string quality_note;  ///< where it was interrupted
 };
 
 /// A measurement of all rows at one shape.

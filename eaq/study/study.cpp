@@ -131,6 +131,11 @@ void Runner::evaluate(const Job& job, std::vector<Row>& rows) {
   spent_ += cost;
   if (fp32 == rows.end()) qualities.erase(qualities.begin());
   for (std::size_t i = 0; i < judged.size(); ++i) {
+    const auto done = job.classifies() ? qualities[i].item_correct.size() : qualities[i].item_nll.size();
+    const auto whole = job.classifies() ? job.sentences.size() : job.windows.size();
+    if (done < whole)
+      judged[i]->quality_note = "partial: interrupted after " + std::to_string(done) + " of " + std::to_string(whole) +
+                                (job.classifies() ? " sentences" : " windows");
     if (qualities[i].n == 0)
       judged[i]->quality_unavailable = "interrupted before it was evaluated";
     else

@@ -1,0 +1,248 @@
+// Every command through the built program: what it prints, and the exit codes of what goes wrong.
+#include "eaq/base/json.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+
+#include "eaq/base/base.h"
+#include "eaq/cli/program.h"
+#include "eaq/container/container.h"
+
+namespace eaq {
+namespace {
+
+using program::Outcome;
+using program::run;
+
+Json json_of(const Outcome& outcome) { return parse_json(outcome.out, "standard output"); }
+
+// One line that names the program, and nothing on standard output.
+void expect_error(const Outcome& outcome, int code, const std::string& says) {
+  EXPECT_EQ(outcome.code, code) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_NE(outcome.err.find("eaq: "), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find(says), std::string::npos) << outcome.err;
+  EXPECT_TRUE(is_utf8(outcome.err));
+}
+
+TEST(Program, HelpOfEveryCommandHasAnExample) {
+  const Outcome help = run("--help");
+  EXPECT_EQ(help.code, 0);
+  for (const char* command : {"study", "evaluate", "logits", "tokenize", "generate", "inspect", "meter", "doctor"}) {
+    EXPECT_NE(help.out.find(std::string("\n  ") + command), std::string::npos) << command;
+    const Outcome one = run(std::string(command) + " --help");
+    EXPECT_EQ(one.code, 0);
+    EXPECT_NE(one.out.find("Example:\n  eaq " + std::string(command)), std::string::npos) << one.out;
+    EXPECT_NE(one.out.find("--json"), std::string::npos);
+    EXPECT_NE(one.out.find("--quiet"), std::string::npos);
+  }
+  EXPECT_EQ(run("--version").out.substr(0, 4), "eaq ");
+}
+
+TEST(Program, ACommandThatIsNoneIsAUsageErrorThatListsThem) {
+  expect_error(run("profile tiny-gpt2"), 2, "'profile' is no command; there are: study, evaluate, logits");
+  EXPECT_EQ(run("").code, 2);
+  expect_error(run("study --frobnicate"), 2, "--frobnicate");
+}
+
+TEST(Program, BadInputOfEveryCommandIsThreeAndBadUsageTwo) {
+  for (const char* command : {"study", "evaluate", "inspect"})
+    expect_error(run(std::string(command) + " ./nowhere"), 3, "./nowhere");
+  expect_error(run("generate ./nowhere x"), 3, "./nowhere");
+  expect_error(run("tokenize ./nowhere x"), 3, "./nowhere");
+  expect_error(run("logits ./nowhere --ids a -o b"), 3, "./nowhere");
+  expect_error(run("evaluate tiny-gpt2 --format fp3"), 2, "fp3");
+  expect_error(run("study tiny-gpt2 --formats fp32,fp3"), 2, "fp3");
+  expect_error(run("study tiny-gpt2 --formats fp32,fp32"), 2, "twice");
+  expect_error(run("study tiny-gpt2 --seq 100000"), 2, "context of 256");
+  expect_error(run("study tiny-distilbert --phase decode"), 2, "classifier");
+  expect_error(run("study tiny-gpt2 --method mean-power"), 2, "--protocol original");
+  expect_error(run("study tiny-gpt2 --batch 0"), 2, "--batch");
+  expect_error(run("study tiny-gpt2 --meter nothing"), 2, "nothing");
+  expect_error(run("study tiny-gpt2 --meter replay:/nowhere"), 3, "/nowhere");
+  expect_error(run("evaluate tiny-gpt2 --task sst2"), 2, "sst2");
+  expect_error(run("evaluate tiny-gpt2 --recipe /nowhere"), 3, "/nowhere");
+  expect_error(run("evaluate tiny-gpt2 --data /nowhere"), 3, "/nowhere");
+  expect_error(run("tokenize tiny-gpt2"), 2, "TEXT");
+  expect_error(run("tokenize tiny-gpt2 --decode '1 2 x'"), 3, "'x' is no token id");
+  expect_error(run("tokenize tiny-gpt2 --decode 4096"), 3, "0 to 4095");
+  expect_error(run("generate tiny-distilbert x"), 3, "language model");
+  expect_error(run("generate tiny-gpt2 x --max-new-tokens 256"), 3, "context");
+}
+
+TEST(Program, WhatThisBuildLacksIsFour) {
+  expect_error(run("evaluate tiny-gpt2 --device cuda"), 4, "no CUDA");
+  expect_error(run("study --device cuda:1"), 4, "no CUDA");
+  expect_error(run("study --meter rapl", "EAQ_SYSFS_ROOT=/nowhere"), 4, "powercap");
+}
+
+TEST(Program, StandardOutputThatFailsIsSaid) {
+  expect_error(run("doctor", "", ">/dev/full"), 3, "standard output");
+  EXPECT_EQ(run("doctor", "", ">&-").code, 3);
+  const Outcome closed = run("doctor | true", "", "");
+  EXPECT_EQ(closed.code, 0);
+  EXPECT_EQ(closed.err, "");
+}
+
+TEST(Tokenize, GivesIdsAndTakesThemBack) {
+  const Outcome ids = run("tokenize tiny-gpt2 'The joule is a unit.'");
+  EXPECT_EQ(ids.code, 0);
+  const Outcome back = run("tokenize tiny-gpt2 --decode '" + ids.out.substr(0, ids.out.size() - 1) + "'");
+  EXPECT_EQ(back.out, "The joule is a unit.\n");
+  const Json json = json_of(run("tokenize tiny-gpt2 --json 'The joule is a unit.'"));
+  ASSERT_EQ(json.at("ids").size(), 1u);
+  std::string line;
+  for (const auto& id : json["ids"][0]) line += (line.empty() ? "" : " ") + std::to_string(id.get<int>());
+  EXPECT_EQ(line + "\n", ids.out);
+  EXPECT_EQ(json_of(run("tokenize tiny-gpt2 --json --decode '" + line + "'")).at("text")[0], "The joule is a unit.");
+}
+
+TEST(Tokenize, AFileIsOneTextALine) {
+  write_text(program::folder() / "lines.txt", "one two\nthree\n");
+  const Json json = json_of(run("tokenize tiny-distilbert --file lines.txt --special-tokens --json"));
+  ASSERT_EQ(json.at("ids").size(), 2u);
+  const Json bare = json_of(run("tokenize tiny-distilbert --file lines.txt --json"));
+  EXPECT_EQ(json["ids"][0].size(), bare["ids"][0].size() + 2);  // [CLS] ... [SEP]
+}
+
+TEST(Inspect, ShapesAndBytesAddUpToTheModel) {
+  const Json json = json_of(run("inspect tiny-gpt2 --json"));
+  EXPECT_EQ(json.at("model"), "tiny-gpt2");
+  EXPECT_EQ(json.at("parameters"), 1350400);
+  std::int64_t weights = 0;
+  for (const Json& site : json.at("sites")) {
+    const std::int64_t size = site.at("shape")[0].get<std::int64_t>() * site.at("shape")[1].get<std::int64_t>();
+    EXPECT_EQ(site.at("bytes").at("fp32"), size * 4);
+    EXPECT_EQ(site.at("non_finite"), 0);
+    if (site.at("kind") != "embedding") {
+      EXPECT_EQ(site.at("flops_per_token"), 2.0 * static_cast<double>(size));
+    }
+    if (!site.contains("tied_to")) weights += size;
+  }
+  EXPECT_LT(weights, 1350400);  // biases and norms are the rest
+  EXPECT_GT(weights, 1330000);
+}
+
+TEST(Doctor, ChecksProcessorDevicesAndEveryMeter) {
+  const Json json = json_of(run("doctor --json", "EAQ_SYSFS_ROOT=/nowhere"));
+  std::string names;
+  for (const Json& check : json.at("checks")) {
+    names += check.at("name").get<std::string>() + " ";
+    EXPECT_TRUE(check.at("ok").is_boolean());
+    EXPECT_NE(check.at("found"), "");
+    EXPECT_TRUE(check.at("advice").is_string());
+  }
+  for (const char* name : {"cpu ", "cuda ", "gpu ", "memory ", "rapl ", "synthetic ", "model tiny-gpt2 ", "data sst2 ", "cache "})
+    EXPECT_NE(names.find(name), std::string::npos) << name << "in " << names;
+}
+
+TEST(Meter, NamesEveryKindAndWhyOthersAreMissing) {
+  const Json json = json_of(run("meter --json", "EAQ_SYSFS_ROOT=/nowhere"));
+  bool rapl = false;
+  for (const Json& meter : json.at("meters")) {
+    for (const char* key : {"name", "kind", "available", "zones", "period_ms", "window_ms"})
+      EXPECT_TRUE(meter.contains(key)) << key;
+    if (meter.at("kind") != "rapl") continue;
+    rapl = true;
+    EXPECT_FALSE(meter.at("available").get<bool>());
+    EXPECT_NE(meter.at("reason"), "");
+  }
+  EXPECT_TRUE(rapl);
+}
+
+TEST(Evaluate, PrintsOneRunAsInAStudy) {
+  const Json run_json = json_of(run("evaluate tiny-distilbert --format int8 --limit 40 --json"));
+  EXPECT_EQ(run_json.at("model"), "tiny-distilbert");
+  EXPECT_EQ(run_json.at("task"), "sst2");
+  EXPECT_EQ(run_json.at("format"), "int8");
+  EXPECT_EQ(run_json.at("quality").at("metric"), "accuracy");
+  EXPECT_EQ(run_json.at("quality").at("n"), 40);
+  EXPECT_GT(run_json.at("quality").at("kl_mean").get<double>(), 0);
+  EXPECT_TRUE(run_json.at("latency_ms").is_null());
+  EXPECT_NE(run_json.at("timing_unavailable"), "");
+  EXPECT_GT(run_json.at("size_bytes").get<int>(), 0);
+}
+
+TEST(Evaluate, ARecipeIsARowOfItsOwnName) {
+  write_text(program::folder() / "head.json",
+             R"({"schema": "eaq.recipe/1", "default": "fp32", "sites": {"transformer.h.0.mlp.c_fc": "int8"}})");
+  const Json json = json_of(run("evaluate tiny-gpt2 --recipe head.json --limit 2 --json"));
+  EXPECT_EQ(json.at("format"), "head");
+  EXPECT_EQ(json.at("recipe").at("sites").at("transformer.h.0.mlp.c_fc"), "int8");
+}
+
+TEST(Generate, ContinuesAPromptAndSaysItsCost) {
+  const Outcome text = run("generate tiny-gpt2 'The history of' --max-new-tokens 8 --meter none");
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_EQ(text.out.substr(0, 14), "The history of");
+  EXPECT_NE(text.err.find("ms per token"), std::string::npos);
+  const Json json = json_of(run("generate tiny-gpt2 'The history of' --max-new-tokens 8 --meter none --json"));
+  EXPECT_EQ("The history of" + json.at("text").get<std::string>() + "\n", text.out);
+  EXPECT_TRUE(json.at("mJ_per_token").is_null());
+  EXPECT_NE(json.at("energy_unavailable"), "");
+  const Json assumed = json_of(run("generate tiny-gpt2 'The' --max-new-tokens 8 --assume-watts 10 --json"));
+  EXPECT_GT(assumed.at("mJ_per_token").get<double>(), 0);
+  EXPECT_EQ(assumed.at("label"), "assumed");
+}
+
+// --- logits
+
+void write_ids(const std::string& name, const Shape& shape, const std::vector<std::int32_t>& ids,
+               const std::vector<std::int64_t>& mask = {}) {
+  const Tensor tensor(shape, std::span<const std::int32_t>(ids));
+  std::vector<NamedTensor> tensors{{"input_ids", tensor.view()}};
+  std::optional<Tensor> masks;
+  if (!mask.empty()) tensors.push_back({"attention_mask", masks.emplace(shape, std::span<const std::int64_t>(mask)).view()});
+  write_safetensors(program::folder() / name, tensors);
+}
+
+TEST(Logits, OfALanguageModelAreThoseOfEveryPosition) {
+  write_ids("ids.safetensors", {2, 70}, std::vector<std::int32_t>(140, 11));
+  const Outcome outcome = run("logits tiny-gpt2 --ids ids.safetensors -o logits.safetensors --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(json_of(outcome).at("shape"), (Json{2, 70, 4096}));
+  const auto file = open_checkpoint(program::folder() / "logits.safetensors");
+  const TensorView logits = file->tensor("logits");
+  EXPECT_EQ(logits.shape, (Shape{2, 70, 4096}));
+  const auto values = logits.as<float>();
+  // The same tokens give the same logits, and causality makes the second half of the file a copy of the first.
+  EXPECT_EQ(std::memcmp(values.data(), values.data() + 70 * 4096, 70 * 4096 * sizeof(float)), 0);
+  EXPECT_NE(values[0], values[69 * 4096]);
+}
+
+TEST(Logits, PaddingHiddenByTheMaskChangesNothing) {
+  write_ids("short.safetensors", {1, 4}, {101, 7, 8, 102});
+  write_ids("padded.safetensors", {1, 6}, {101, 7, 8, 102, 0, 0}, {1, 1, 1, 1, 0, 0});
+  ASSERT_EQ(run("logits tiny-distilbert --ids short.safetensors -o a.safetensors").code, 0);
+  ASSERT_EQ(run("logits tiny-distilbert --ids padded.safetensors -o b.safetensors").code, 0);
+  const auto a = open_checkpoint(program::folder() / "a.safetensors"), b = open_checkpoint(program::folder() / "b.safetensors");
+  ASSERT_EQ(a->tensor("logits").shape, (Shape{1, 2}));
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_NEAR(a->tensor("logits").as<float>()[i], b->tensor("logits").as<float>()[i], 1e-5);
+}
+
+TEST(Logits, WrongInputIsNamedAndNothingIsWritten) {
+  const auto fails = [](const std::string& ids, const std::string& says) {
+    expect_error(run("logits tiny-gpt2 --ids " + ids + " -o never.safetensors"), 3, says);
+    EXPECT_FALSE(std::filesystem::exists(program::folder() / "never.safetensors"));
+  };
+  write_ids("range.safetensors", {1, 3}, {1, 4096, 2});
+  fails("range.safetensors", "input_ids[0, 1] is 4096");
+  write_ids("flat.safetensors", {3}, {1, 2, 3});
+  fails("flat.safetensors", "shape [3]");
+  write_ids("long.safetensors", {1, 257}, std::vector<std::int32_t>(257, 1));
+  fails("long.safetensors", "context is 256");
+  write_ids("mask.safetensors", {1, 2}, {1, 2}, {1, 2});
+  fails("mask.safetensors", "holds 2");
+  const Tensor floats(Shape{1, 1}, std::span<const float>(std::array<float, 1>{1}));
+  const std::vector<NamedTensor> tensors{{"input_ids", floats.view()}};
+  write_safetensors(program::folder() / "float.safetensors", tensors);
+  fails("float.safetensors", "is F32");
+  fails("absent.safetensors", "absent.safetensors");
+  write_ids("good.safetensors", {1, 2}, {1, 2});
+  expect_error(run("logits tiny-gpt2 --ids good.safetensors -o /nowhere/x.safetensors"), 3, "/nowhere");
+}
+
+}  // namespace
+}  // namespace eaq
