@@ -79,7 +79,7 @@ TEST(StudyCommand, WithASyntheticMeterItsJoulesAreKnownAndLabelled) {
   }
   ASSERT_EQ(study.comparisons.size(), 1u);
   ASSERT_TRUE(study.comparisons[0].energy_ratio);
-  EXPECT_NE(outcome.out.find("synthetic mJ/sentence"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("mJ (synthetic)"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("energy: "), std::string::npos);
 }
 
@@ -91,7 +91,7 @@ TEST(StudyCommand, AssumedWattsAreLabelledInEveryForm) {
   ASSERT_TRUE(study.runs.at(0).energy) << study.runs[0].energy_unavailable;
   EXPECT_EQ(study.runs[0].energy->label, "assumed");
   for (const std::string& text : {outcome.out, read_text(out / "study.md")})
-    EXPECT_NE(text.find("assumed mJ/sentence"), std::string::npos) << text;
+    EXPECT_NE(text.find("mJ (assumed)"), std::string::npos) << text;
   EXPECT_NE(read_text(out / "study.csv").find(",assumed,"), std::string::npos);
 }
 

@@ -82,7 +82,8 @@ class Builder {
       table_.header.push_back(first.phase == "decode" ? "ms/step" : "ms/batch");
       table_.header.push_back(first.unit + "s/s");
       if (energy_ != nullptr)
-        table_.header.push_back((energy_->label == "measured" ? "" : energy_->label + " ") + "mJ/" + first.unit);
+        // Joules that no sensor measured say so at the head of their column.
+        table_.header.push_back(energy_->label == "measured" ? "mJ/" + first.unit : "mJ (" + energy_->label + ")");
       table_.header.push_back((energy_ != nullptr ? "joules vs " : "speed vs ") + reference_->format);
     }
     table_.header.push_back(first.quality && first.quality->metric == "perplexity" ? "perplexity" : "accuracy %");

@@ -1,0 +1,180 @@
+#include "eaq/study/study.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <set>
+
+#include "eaq/study/job.h"
+
+namespace eaq {
+namespace {
+
+Graph graph_like(Task task, std::int64_t context) {
+  Graph graph;
+  graph.task = task;
+  graph.context = context;
+  return graph;
+}
+
+TEST(TimedShapes, AreTheContractsWhereTheCommandLineIsSilent) {
+  const auto distilbert = timed_shapes(graph_like(Task::classification, 512), {});
+  ASSERT_EQ(distilbert.size(), 1u);
+  EXPECT_EQ(distilbert[0].batch, 32);
+  EXPECT_EQ(distilbert[0].seq, 128);
+  const auto gpt2 = timed_shapes(graph_like(Task::language_model, 1024), {});
+  ASSERT_EQ(gpt2.size(), 2u);
+  EXPECT_EQ(gpt2[0].batch, 1);
+  EXPECT_EQ(gpt2[0].seq, 128);
+  EXPECT_EQ(gpt2[1].phase, Phase::decode);
+  EXPECT_EQ(gpt2[1].seq, 128);
+  EXPECT_EQ(gpt2[1].new_tokens, 128);
+  // Elsewhere than on a CPU, forward passes are large; a short context has shorter ones.
+  EXPECT_EQ(timed_shapes(graph_like(Task::language_model, 1024), {.device = "cuda"})[0].batch, 8);
+  EXPECT_EQ(timed_shapes(graph_like(Task::language_model, 1024), {.device = "cuda"})[0].seq, 1024);
+  EXPECT_EQ(timed_shapes(graph_like(Task::language_model, 256), {.device = "cuda"})[0].batch, 4);
+  EXPECT_EQ(timed_shapes(graph_like(Task::language_model, 256), {.device = "cuda"})[0].seq, 256);
+  EXPECT_EQ(timed_shapes(graph_like(Task::language_model, 64), {})[1].seq, 32);
+}
+
+TEST(TimedShapes, ListsAreCrossedAndUnpaddedHasNoLength) {
+  EXPECT_EQ(timed_shapes(graph_like(Task::classification, 512), {.batch = {1, 8}, .seq = {32, 64, 128}}).size(), 6u);
+  const auto unpadded = timed_shapes(graph_like(Task::classification, 512), {.unpadded = true});
+  ASSERT_EQ(unpadded.size(), 1u);
+  EXPECT_EQ(unpadded[0].seq, 0);
+}
+
+TEST(TimedShapes, WhatExceedsTheContextIsAnError) {
+  EXPECT_THROW(timed_shapes(graph_like(Task::classification, 64), {.seq = {65}}), Error);
+  EXPECT_THROW(timed_shapes(graph_like(Task::language_model, 256), {.seq = {129}, .phases = {Phase::decode}}), Error);
+}
+
+StudyOptions quick(const std::string& model, std::vector<std::string> formats) {
+  StudyOptions options;
+  options.models = {model};
+  options.formats = std::move(formats);
+  options.data.limit = 40;
+  options.data.cache = false;
+  options.batch = {2};
+  options.seq = {16};
+  options.blocks = 2;
+  options.min_seconds = 0.02;
+  return options;
+}
+
+TEST(TimedData, CyclesThroughAtLeast32DifferentBatches) {
+  for (const char* model : {"tiny-distilbert", "tiny-gpt2"}) {
+    const Job job = prepare_job(model, quick(model, {"fp32"}));
+    for (const TimedShape& shape : job.shapes) {
+      const TimedData data = make_timed_data(job, shape, 0);
+      std::set<std::vector<std::int32_t>> different;
+      for (const OwnedBatch& batch : data.batches) {
+        std::vector<std::int32_t> key = batch.ids;
+        key.insert(key.end(), batch.positions.begin(), batch.positions.end());
+        different.insert(key);
+      }
+      EXPECT_GE(different.size(), shape.phase == Phase::decode ? 16u : 32u) << model;
+    }
+  }
+}
+
+TEST(TimedData, OutputsAgreeWithEvaluationsInEveryPhase) {
+  StudyOptions options = quick("tiny-gpt2", {"fp32"});
+  options.phases = {Phase::forward, Phase::prefill, Phase::decode};
+  const Device device = open_device("cpu");
+  for (const char* model : {"tiny-distilbert", "tiny-gpt2"}) {
+    options.models = {model, "tiny-gpt2"};
+    const Job job = prepare_job(model, options);
+    const auto packed = std::make_shared<const PackedModel>(job.model, job.recipes.front(), device);
+    for (const TimedShape& shape : job.shapes) {
+      bool agrees = false;
+      const auto data = std::make_shared<const TimedData>(make_timed_data(job, shape, 1));
+      const std::string says = compare_with_evaluation(job, packed, data, agrees);
+      EXPECT_TRUE(agrees) << model << " " << name_of(shape.phase) << ": " << says;
+    }
+  }
+}
+
+TEST(Study, EveryRowHasQualityTimeSizeAndTheMemoryOfItsFormatAlone) {
+  MeterSet none;
+  const StudyOutcome outcome = run_study(quick("tiny-distilbert", {"fp32", "int8"}), none);
+  ASSERT_EQ(outcome.study.runs.size(), 2u);
+  for (const auto& row : outcome.study.runs) {
+    ASSERT_TRUE(row.quality && row.latency_ms);
+    EXPECT_EQ(row.quality->n, 40);
+    EXPECT_TRUE(row.peak_memory_bytes || !row.peak_memory_unavailable.empty());
+    EXPECT_FALSE(row.energy);
+    EXPECT_NE(row.energy_unavailable, "");
+    bool checked = false;
+    for (const std::string& note : row.notes) checked = checked || note.starts_with("timed outputs agree");
+    EXPECT_TRUE(checked) << row.format;
+  }
+  EXPECT_EQ(*outcome.study.runs[0].quality->kl_mean, 0);
+  EXPECT_GT(*outcome.study.runs[1].quality->kl_mean, 0);
+  EXPECT_EQ(outcome.visits.size(), 2u * 2 * 2);
+  ASSERT_EQ(outcome.study.comparisons.size(), 1u);
+  EXPECT_TRUE(outcome.study.comparisons[0].p_value && outcome.study.comparisons[0].speedup);
+}
+
+TEST(Study, KlIsAgainstFp32AlsoWhereFp32IsNoRow) {
+  MeterSet none;
+  StudyOptions options = quick("tiny-gpt2", {"bf16"});
+  options.timing = false;
+  options.data.limit = 2;
+  const StudyOutcome outcome = run_study(options, none);
+  ASSERT_EQ(outcome.study.runs.size(), 1u);
+  EXPECT_GT(*outcome.study.runs[0].quality->kl_mean, 0);
+}
+
+// Presses Ctrl-C after so many steps, as seen by a meter that wants steps.
+class Impatient : public Meter, public StepListener {
+ public:
+  explicit Impatient(int steps) : left_(steps) {}
+  std::string name() const override { return "impatient"; }
+  MeterLabel label() const override { return MeterLabel::synthetic; }
+  std::span<const Zone> zones() const override { return zones_; }
+  void read(std::span<Reading>) override {}
+  StepListener* listener() override { return this; }
+  void on_step(std::string_view, std::string_view, Seconds, Seconds) override {
+    if (--left_ == 0) std::raise(SIGINT);
+  }
+
+ private:
+  std::vector<Zone> zones_{{.name = "x"}};
+  int left_;
+};
+
+TEST(Study, CtrlCKeepsWhatWasMeasured) {
+  catch_interrupts();
+  std::vector<std::unique_ptr<Meter>> meters;
+  meters.push_back(std::make_unique<Impatient>(400));
+  MeterSet set(std::move(meters));
+  StudyOptions options = quick("tiny-gpt2", {"fp32"});
+  options.data.limit = 3;
+  options.blocks = 100000;
+  const StudyOutcome outcome = run_study(options, set);
+  clear_interrupt();
+  EXPECT_TRUE(outcome.study.interrupted);
+  ASSERT_EQ(outcome.study.runs.size(), 2u);  // forward, in which it was interrupted, and decode, which never began
+  EXPECT_TRUE(outcome.study.runs[0].quality);
+  EXPECT_FALSE(outcome.study.runs[1].latency_ms);
+  EXPECT_NE(outcome.study.runs[1].timing_unavailable, "");
+}
+
+TEST(StudyFolder, LeavesNothingWhereNothingWasWritten) {
+  const auto base = std::filesystem::temp_directory_path() / ("eaq-folder-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(base);
+  { const StudyFolder folder(base / "a"); }
+  EXPECT_FALSE(std::filesystem::exists(base / "a"));
+  std::filesystem::create_directories(base / "b");
+  { const StudyFolder folder(base / "b"); }
+  EXPECT_TRUE(std::filesystem::exists(base / "b"));  // it was there before
+  std::ofstream(base / "b" / "study.json") << "{}";
+  EXPECT_THROW(StudyFolder(base / "b"), Error);
+  std::filesystem::remove_all(base);
+}
+
+}  // namespace
+}  // namespace eaq
