@@ -34,6 +34,9 @@ AddedToken read_added_token(const Json& section, const std::string& file) {
   return token;
 }
 
+TokenizerConfig::TokenizerConfig()
+    : config_(std::make_shared<const Json>(Json::object())), added_(std::make_shared<const Json>(Json::object())) {}
+
 TokenizerConfig::TokenizerConfig(const std::filesystem::path& dir) : name_((dir / "tokenizer_config.json").string()) {
   Json config = Json::object(), special = Json::object(), added = Json::object();
   const auto read = [&](const char* file, Json& into) {

@@ -26,6 +26,7 @@ AddedToken read_added_token(const Json& section, const std::string& file);
 
 class TokenizerConfig {
  public:
+  TokenizerConfig();  ///< says nothing
   explicit TokenizerConfig(const std::filesystem::path& dir);
 
   /// The token with a role ("pad", "unk", ...), where the files name one.

@@ -48,14 +48,21 @@ TokenizerDocument read_document(const fs::path& dir, const text::TokenizerConfig
   throw Error(ErrorKind::input, printable(dir.string()) + ": no tokenizer: the folder has no " + known_files());
 }
 
+std::unique_ptr<Tokenizer> make(const TokenizerDocument& document, const text::TokenizerConfig& config) {
+  if (!document.sections->is_object()) throw Error(ErrorKind::input, printable(document.name) + ": not a JSON object");
+  apply_config(*document.sections, config);
+  return std::make_unique<text::Pipeline>(document, config);
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_dir) {
   const text::TokenizerConfig config(model_dir);
-  TokenizerDocument document = read_document(model_dir, config);
-  if (!document.sections->is_object()) throw Error(ErrorKind::input, printable(document.name) + ": not a JSON object");
-  apply_config(*document.sections, config);
-  return std::make_unique<text::Pipeline>(document, config);
+  return make(read_document(model_dir, config), config);
+}
+
+std::unique_ptr<Tokenizer> parse_tokenizer(std::string_view tokenizer_json, std::string_view name) {
+  return make({std::make_shared<Json>(parse_json(tokenizer_json, name)), std::string(name)}, {});
 }
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {

@@ -94,6 +94,9 @@ class Tokenizer {
 /// the file and what is wrong, missing or not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_dir);
 
+/// The same from the text of a tokenizer.json alone. `name` stands for the file in messages.
+std::unique_ptr<Tokenizer> parse_tokenizer(std::string_view tokenizer_json, std::string_view name);
+
 // For the rooms of this floor: eaq/text/subword.h and eaq/text/config.h.
 class SubwordModel;
 struct SubwordSource;
