@@ -6,23 +6,6 @@ namespace eaq {
 
 namespace {
 
-std::string role_name(ZoneRole role) {
-  switch (role) {
-    case ZoneRole::cpu:
-      return "CPU";
-    case ZoneRole::gpu:
-      return "GPU";
-    default:
-      return "device";
-  }
-}
-
-std::string no_zone(const MeterSet& meters, ZoneRole device) {
-  std::string names;
-  for (const auto& zone : meters.zones()) names += (names.empty() ? "" : ", ") + zone.full_name;
-  return "no meter covers the " + role_name(device) + " (there are: " + names + "); --assume-watts states a power";
-}
-
 // Flat: the line through the latest windows rises or falls by at most 0.2 % per window, or by no more than its own noise.
 bool is_flat(std::span<const double> windows) {
   constexpr std::size_t looked_at = 5;
@@ -49,10 +32,7 @@ Measurement::Measurement(std::span<const Workload> workloads, MeterSet& meters, 
       controls_(workloads.size()) {
   analysis_.seed = seed;
   analysis_.headline = meters.headline(device);
-  if (meters.empty())
-    unavailable_ = meters.why_none();
-  else if (analysis_.headline.empty())
-    unavailable_ = no_zone(meters, device);
+  unavailable_ = meters.why_no_headline(device);
   if (meters.empty()) return;
   sampler_.emplace(meters, clock, Sampler::Options{poll});
   origin_ = sampler_->origin();

@@ -36,8 +36,11 @@ class MeterSet::FanOut : public StepListener {
   std::vector<StepListener*> listeners;
 };
 
-MeterSet::MeterSet(std::vector<std::unique_ptr<Meter>> meters, std::string why_none)
-    : meters_(std::move(meters)), why_none_(std::move(why_none)), fan_out_(std::make_shared<FanOut>()) {
+MeterSet::MeterSet(std::vector<std::unique_ptr<Meter>> meters, std::string why_none, std::string missing)
+    : meters_(std::move(meters)),
+      why_none_(std::move(why_none)),
+      missing_(std::move(missing)),
+      fan_out_(std::make_shared<FanOut>()) {
   for (std::size_t m = 0; m < meters_.size(); ++m) {
     for (const Zone& zone : meters_[m]->zones()) {
       const std::string plain = meters_[m]->name() + ":" + zone.name;
@@ -48,6 +51,16 @@ MeterSet::MeterSet(std::vector<std::unique_ptr<Meter>> meters, std::string why_n
     }
     if (StepListener* listener = meters_[m]->listener()) fan_out_->listeners.push_back(listener);
   }
+}
+
+std::string MeterSet::why_no_headline(ZoneRole device) const {
+  if (empty()) return why_none_;
+  if (!headline(device).empty()) return {};
+  std::string names;
+  for (const ZoneRef& zone : zones_) names += (names.empty() ? "" : ", ") + zone.full_name;
+  const std::string what = device == ZoneRole::cpu ? "processor" : device == ZoneRole::gpu ? "graphics card" : "device";
+  return "no meter covers the " + what + ", only " + names +
+         (missing_.empty() ? ". To see joules: --assume-watts 65 (the machine's power, as you state it)" : missing_);
 }
 
 std::vector<Reading> MeterSet::read() {
@@ -118,7 +131,8 @@ const MeterKind& kind_called(const std::string& name) {
   throw Error(ErrorKind::usage, "--meter: there is no meter '" + printable(name) + "'; there are: " + enumerated_kinds());
 }
 
-std::vector<std::unique_ptr<Meter>> open_sensors(const MeterOptions& options, std::string& why_none) {
+// Every sensor that is there, and in one sentence what is not and what would bring it.
+MeterSet open_sensors(const MeterOptions& options) {
   std::vector<std::unique_ptr<Meter>> meters;
   std::string reasons, advice;
   for (const auto& row : meter_kinds()) {
@@ -128,14 +142,14 @@ std::vector<std::unique_ptr<Meter>> open_sensors(const MeterOptions& options, st
       available = available || probe.available;
       if (probe.available) continue;
       reasons += (reasons.empty() ? "" : "; ") + probe.name + ": " + probe.reason;
-      if (advice.empty()) advice = probe.advice;
+      // A command that opens a sensor goes before the statement of a power.
+      if (advice.empty() || (probe.advice.starts_with("sudo") && !advice.starts_with("sudo"))) advice = probe.advice;
     }
     if (available) meters.push_back(row.entry->open("", options));
   }
-  if (meters.empty())
-    why_none = "no energy meter here (" + reasons + "). " +
-               (advice.empty() ? "To see joules, state the machine's power: --assume-watts 65" : "To see joules: " + advice);
-  return meters;
+  if (advice.empty()) advice = "--assume-watts 65 (the machine's power, as you state it)";
+  const std::string missing = reasons.empty() ? std::string() : " (" + reasons + "). To see joules: " + advice;
+  return MeterSet(std::move(meters), "no energy meter here" + missing, missing);
 }
 
 }  // namespace
@@ -180,9 +194,8 @@ MeterSet open_meters(std::span<const std::string> specs, std::optional<Watts> as
   }
   if (none && !meters.empty()) throw Error(ErrorKind::usage, "--meter none excludes every other --meter");
   if (assume) meters.push_back(kind_called("assumed").open(std::to_string(assume->value()), options));
-  std::string why_none = "switched off by --meter none";
-  if (meters.empty() && !none) meters = open_sensors(options, why_none);
-  return MeterSet(std::move(meters), std::move(why_none));
+  if (none) return MeterSet({}, "switched off by --meter none");
+  return meters.empty() ? open_sensors(options) : MeterSet(std::move(meters));
 }
 
 }  // namespace eaq

@@ -156,7 +156,8 @@ class MeterSet {
   };
 
   MeterSet() = default;  ///< no meter; why_none() is then "no meter was opened"
-  explicit MeterSet(std::vector<std::unique_ptr<Meter>> meters, std::string why_none = {});
+  explicit MeterSet(std::vector<std::unique_ptr<Meter>> meters, std::string why_none = "no meter was opened",
+                    std::string missing = {});
 
   std::span<const std::unique_ptr<Meter>> meters() const { return meters_; }
   std::span<const ZoneRef> zones() const { return zones_; }
@@ -173,13 +174,15 @@ class MeterSet {
   /// (several packages add up), else of the first with role `any`, else of the first with role `board`. Empty where there is
   /// none.
   std::vector<std::size_t> headline(ZoneRole device) const;
+  /// Where headline() is empty: why, in one line that ends with what brings joules; empty otherwise.
+  std::string why_no_headline(ZoneRole device) const;
 
  private:
   class FanOut;
   std::vector<std::size_t> zones_of(ZoneRole role) const;  // of the first meter that has any
   std::vector<std::unique_ptr<Meter>> meters_;
   std::vector<ZoneRef> zones_;
-  std::string why_none_ = "no meter was opened";
+  std::string why_none_ = "no meter was opened", missing_;
   std::shared_ptr<FanOut> fan_out_;
 };
 

@@ -416,6 +416,22 @@ TEST(OpenMeters, WithoutAnySensorNameTheWayToJoules) {
   EXPECT_TRUE(contains(open_meters({}, std::nullopt, {.sysfs_root = empty.path()}).why_none(), "modprobe"));
 }
 
+TEST(OpenMeters, AnotherDevicesSensorDoesNotHideTheCommandThatOpensTheProcessors) {
+  const RaplTree tree;
+  tree.folder.write("class/hwmon/hwmon0/name", "amdgpu\n");
+  tree.folder.write("class/hwmon/hwmon0/power1_average", "30000000\n");
+  const auto file = tree.folder.path() / "class/powercap/intel-rapl:1/energy_uj";
+  fs::permissions(file, fs::perms::none);
+  as_nobody([&] {
+    const MeterSet meters = open_meters({}, std::nullopt, tree.options());
+    EXPECT_EQ(meters.zones().size(), 1u);
+    EXPECT_TRUE(meters.headline(ZoneRole::cpu).empty());
+    EXPECT_TRUE(contains(meters.why_no_headline(ZoneRole::cpu), "sudo chmod a+r " + file.string()));
+    EXPECT_EQ(meters.why_no_headline(ZoneRole::gpu), "");
+  });
+  fs::permissions(file, fs::perms::owner_all);
+}
+
 TEST(OpenMeters, WithoutASpecTakeEverySensorThatIsThere) {
   const RaplTree tree;
   const MeterSet meters = open_meters({}, std::nullopt, tree.options());
