@@ -24,7 +24,8 @@ namespace {
 
 class FileDescriptor {
  public:
-  explicit FileDescriptor(const std::filesystem::path& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit FileDescriptor(const std::filesystem::path& path, int flags = 0)
+      : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags)) {
     if (fd_ < 0) fail(path, "cannot open", errno);
   }
   ~FileDescriptor() { ::close(fd_); }
@@ -67,7 +68,7 @@ std::size_t utf8_length(std::string_view s) {
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const FileDescriptor file(path);
+  const FileDescriptor file(path, O_NONBLOCK);  // a pipe must be refused, not waited for
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) fail(path, "cannot read its size", errno);
   if (!S_ISREG(info.st_mode)) throw Error(ErrorKind::input, printable(path.string()) + ": not a regular file");

@@ -142,6 +142,9 @@ TEST(MappedFile, HasTheBytesOfTheFile) {
 TEST(MappedFile, IsARegularFile) {
   EXPECT_EQ(error_of([] { MappedFile("/dev/zero"); }), "/dev/zero: not a regular file");
   EXPECT_EQ(error_of([] { MappedFile("/tmp"); }), "/tmp: not a regular file");
+  const Folder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(error_of([&] { MappedFile(folder / "pipe"); }), (folder / "pipe").string() + ": not a regular file");
   EXPECT_EQ(error_of([] { MappedFile("/no\nwhere"); }), "/no\\x0awhere: cannot open: No such file or directory");
 }
 
