@@ -9,9 +9,8 @@ function(eaq_install)
     install(TARGETS eaq_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
 
-  # What a front door includes of its own folder comes along; private rooms stay private, and so does base/json.h.
-  install(DIRECTORY eaq DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE PATTERN json.h EXCLUDE
-          PATTERN testdata EXCLUDE)
+  install(CODE "set(SOURCE \"${CMAKE_CURRENT_SOURCE_DIR}\")\nset(INCLUDES \"${CMAKE_INSTALL_INCLUDEDIR}\")")
+  install(SCRIPT cmake/InstallHeaders.cmake)
   foreach(folder models data)
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder})
       install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_DATADIR}/eaq)
