@@ -7,20 +7,22 @@
 namespace eaq {
 namespace {
 
+// Integers of either width, as the files hold them.
+std::vector<std::int32_t> to_int(const TensorView& t) {
+  if (t.dtype == DType::i32) return {t.as<std::int32_t>().begin(), t.as<std::int32_t>().end()};
+  std::vector<std::int32_t> values;
+  for (const std::int64_t x : t.as<std::int64_t>()) values.push_back(static_cast<std::int32_t>(x));
+  return values;
+}
+
 // The batch of a Transformers call: [n, seq] ids with an attention mask, every padded position run, hidden from attention.
 OwnedBatch batch_of(const TensorView& ids, const TensorView& mask) {
   OwnedBatch batch;
+  batch.ids = to_int(ids);
+  for (const std::int32_t seen : to_int(mask)) batch.key_mask.push_back(seen != 0);
   const std::int64_t n = ids.shape[0], seq = ids.shape[1];
-  for (std::int64_t s = 0; s < n; ++s) {
-    batch.row_begin.push_back(static_cast<std::int32_t>(s * seq));
-    for (std::int64_t i = 0; i < seq; ++i) {
-      const auto at = static_cast<std::size_t>(s * seq + i);
-      batch.ids.push_back(static_cast<std::int32_t>(ids.as<std::int64_t>()[at]));
-      batch.positions.push_back(static_cast<std::int32_t>(i));
-      batch.key_mask.push_back(mask.as<std::int64_t>()[at] != 0);
-    }
-  }
-  batch.row_begin.push_back(static_cast<std::int32_t>(n * seq));
+  for (std::int64_t s = 0; s <= n; ++s) batch.row_begin.push_back(static_cast<std::int32_t>(s * seq));
+  for (std::int64_t r = 0; r < n * seq; ++r) batch.positions.push_back(static_cast<std::int32_t>(r % seq));
   return batch;
 }
 
@@ -68,8 +70,8 @@ std::vector<std::string> cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Transformers, OddConfigurations,
-                         testing::Combine(testing::Values("ref", "cpu"), testing::ValuesIn(cases())), [](const auto& info) {
-                           std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param);
+                         testing::Combine(testing::Values("ref", "cpu"), testing::ValuesIn(cases())), [](const auto& parameter) {
+                           std::string name = std::get<0>(parameter.param) + "_" + std::get<1>(parameter.param);
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
@@ -78,14 +80,6 @@ INSTANTIATE_TEST_SUITE_P(Transformers, OddConfigurations,
 void expect_gpt2_reference(const std::string& folder) {
   const auto reference = open_checkpoint(std::filesystem::path(folder) / "reference_logits.safetensors");
   const TensorView ids = reference->tensor("input_ids"), positions = reference->tensor("positions");
-  const auto to_int = [](const TensorView& t) {
-    std::vector<std::int32_t> values;
-    if (t.dtype == DType::i64)
-      for (const auto x : t.as<std::int64_t>()) values.push_back(static_cast<std::int32_t>(x));
-    if (t.dtype == DType::i32)
-      for (const auto x : t.as<std::int32_t>()) values.push_back(x);
-    return values;
-  };
   const std::vector<std::vector<std::int32_t>> sequence{to_int(ids)};
   const OwnedBatch batch = make_batch(sequence);
   Session session(packed(folder, "fp32"));
