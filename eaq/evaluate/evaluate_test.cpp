@@ -1,0 +1,108 @@
+#include "eaq/evaluate/evaluate.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+
+namespace eaq {
+namespace {
+
+const std::filesystem::path source = EAQ_SOURCE_DIR;
+
+struct Loaded {
+  std::shared_ptr<const PackedModel> packed;
+  std::unique_ptr<Tokenizer> tokenizer;
+};
+
+Loaded load(const std::filesystem::path& folder, const std::string& format, const Device& device) {
+  const Model model = open_model(folder.string());
+  return {std::make_shared<PackedModel>(model, uniform_recipe(model.graph, format), device), load_tokenizer(folder)};
+}
+
+Quality perplexity_of(const std::filesystem::path& folder, std::int64_t window, std::int64_t limit) {
+  const Loaded model = load(folder, "fp32", open_device("cpu"));
+  const TokenStream text = prepare_tokens(default_data_path("wikitext2"), *model.tokenizer, {});
+  const std::vector<Window> all =
+      windows(static_cast<std::int64_t>(text.ids.size()), {.window = window, .stride = window, .limit = limit});
+  return evaluate_perplexity(std::vector{model.packed}, text, all, {})[0];
+}
+
+Quality accuracy_of(const std::filesystem::path& folder, std::int64_t pad_to) {
+  const Loaded model = load(folder, "fp32", open_device("cpu"));
+  const Sentences sentences = prepare_sentences(default_data_path("sst2"), *model.tokenizer,
+                                                {.max_length = static_cast<int>(model.packed->graph().context)});
+  return evaluate_classification(std::vector{model.packed}, sentences, {.pad_to = pad_to})[0];
+}
+
+// 47.19 over the whole test set in windows of 256, by PyTorch when the model was trained (models/README.md).
+TEST(Perplexity, OfTinyGpt2IsWhatPyTorchMeasured) {
+  const Quality quality = perplexity_of(source / "models/tiny-gpt2", 256, 0);
+  EXPECT_EQ(quality.n, 373'502);
+  EXPECT_NEAR(quality.value, 47.1869, 0.005);
+  EXPECT_LT(quality.low, quality.value);
+  EXPECT_GT(quality.high, quality.value);
+  EXPECT_EQ(quality.nan_inf, 0);
+}
+
+TEST(Accuracy, DoesNotDependOnPadding) {
+  const Quality unpadded = accuracy_of(source / "models/tiny-distilbert", 0),
+                padded = accuracy_of(source / "models/tiny-distilbert", 96);
+  EXPECT_EQ(unpadded.n, 872);
+  EXPECT_GT(unpadded.value, 0.80);
+  EXPECT_EQ(unpadded.item_correct, padded.item_correct);
+}
+
+TEST(FullSize, FiguresAreThoseOfTheModelsReadme) {
+  const char* models = std::getenv("EAQ_MODELS");
+  if (models == nullptr) GTEST_SKIP() << "EAQ_MODELS does not name a folder with gpt2-small and distilbert-sst2";
+  EXPECT_EQ(accuracy_of(std::filesystem::path(models) / "distilbert-sst2", 0).correct, 773);
+  EXPECT_NEAR(perplexity_of(std::filesystem::path(models) / "gpt2-small", 1024, 4).value, 26.7287, 0.0267);
+}
+
+TEST(Lockstep, AModelDoesNotDivergeFromItselfAndEightBitsDo) {
+  const Device device = open_device("cpu");
+  const auto folder = source / "models/tiny-gpt2";
+  const Loaded first = load(folder, "fp32", device), same = load(folder, "fp32", device), coarse = load(folder, "int8", device);
+  const TokenStream text = prepare_tokens(default_data_path("wikitext2"), *first.tokenizer, {});
+  const std::vector<Window> some =
+      windows(static_cast<std::int64_t>(text.ids.size()), {.window = 128, .stride = 128, .limit = 6});
+  const std::vector<Quality> q = evaluate_perplexity(std::vector{first.packed, same.packed, coarse.packed}, text, some, {});
+  EXPECT_NEAR(*q[1].kl_mean, 0, 1e-9);
+  EXPECT_EQ(*q[1].flips, 0);
+  EXPECT_GT(*q[2].kl_mean, 1e-5);
+  EXPECT_GT(*q[2].flips, 0);
+  EXPECT_EQ(quality_delta(q[0], q[1]).p_value, 1);
+  EXPECT_FALSE(q[0].ranges.empty());
+}
+
+TEST(Lockstep, WithoutAReferenceThereIsNoDivergence) {
+  const Loaded model = load(source / "models/tiny-gpt2", "bf16", open_device("cpu"));
+  const TokenStream text = prepare_tokens(default_data_path("wikitext2"), *model.tokenizer, {});
+  const std::vector<Window> some = windows(static_cast<std::int64_t>(text.ids.size()), {.window = 64, .stride = 64, .limit = 2});
+  const Quality quality = evaluate_perplexity(std::vector{model.packed}, text, some, {}, false)[0];
+  EXPECT_FALSE(quality.kl_mean.has_value());
+  EXPECT_FALSE(quality.flips.has_value());
+}
+
+TEST(Perplexity, OverlappingWindowsPredictEachTokenOnce) {
+  const Loaded model = load(source / "models/tiny-gpt2", "fp32", open_device("cpu"));
+  const TokenStream text = prepare_tokens(default_data_path("wikitext2"), *model.tokenizer, {});
+  const std::vector<Window> overlapping =
+      windows(static_cast<std::int64_t>(text.ids.size()), {.window = 128, .stride = 32, .limit = 5});
+  const Quality quality = evaluate_perplexity(std::vector{model.packed}, text, overlapping, {})[0];
+  EXPECT_EQ(quality.n, 127 + 4 * 32);
+}
+
+TEST(Delta, OfQualitiesIsSecondMinusFirst) {
+  Quality a, b;
+  a.metric = b.metric = "accuracy";
+  a.n = b.n = 4;
+  a.item_correct = {true, true, false, true}, b.item_correct = {true, false, false, false};
+  a.value = 0.75, b.value = 0.25;
+  EXPECT_DOUBLE_EQ(quality_delta(a, b).delta, -0.5);
+  EXPECT_DOUBLE_EQ(quality_delta(a, b).p_value, 0.5);  // two of two against: 2 x 1/4
+}
+
+}  // namespace
+}  // namespace eaq
