@@ -129,6 +129,7 @@ struct Session::State {
       step.run(frame);
     } else {
       const Seconds start = monotonic_clock().now();
+      watch.listener->on_begin(name_of(step.kind), step.format, start);
       step.run(frame);
       context().synchronise();
       watch.listener->on_step(name_of(step.kind), step.format, start, monotonic_clock().now());
