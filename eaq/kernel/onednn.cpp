@@ -1,5 +1,9 @@
-// Tiles multiplied by oneDNN, one thread each: on AVX-512 its brgemm kernels come within a few percent of what the cores can do
-// (AMD EPYC 9005, Zen 5, one core: 265 GFLOP/s in f32, 530 in bf16, 1050 in int8, from 96 rows on), and they know AMX.
+// Tiles multiplied by oneDNN, one thread each: on AVX-512 its brgemm kernels come within a few percent of what the cores can do,
+// and they know AMX. One core of an AMD EPYC 9005 (Zen 5) from 96 rows on: 265 GFLOP/s in f32, 530 in bf16, 1060 in int8; whole
+// products through gemm.cpp, with conversions and epilogue, lose 2-7 % of that in f32 and bf16 and 11-20 % in int8 (whose input
+// is quantised there too). One row is bound by memory: 31 GB/s in f32, 35 in bf16, 43 in int8. oneDNN's own
+// post-operations are not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be passed over
+// again anyway. (They would save 7 us of the 80 that a tile of 96 x 256 takes in bf16 with a gelu, K = 768, and nothing without.)
 //
 // The weight is not reordered by oneDNN: our panels of 64 are its own layout (BA16a64b, with 2 or 4 neighbours in k together),
 // which is stated and checked, so that one packed copy serves every number of rows, slices of it are pointers into it, and a row
@@ -136,8 +140,8 @@ class OneDnn final : public TileKernel {
   }
 
   const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte*) const override {
-    // Largest first; 12 rows run as fast as 96 to within a tenth, fewer only end a product.
-    static constexpr std::array<std::int64_t, 9> sizes{96, 48, 24, 12, 8, 4, 3, 2, 1};
+    // Largest first; from 12 rows on they run as fast as 128 to within a tenth, fewer only end a product.
+    static constexpr std::array<std::int64_t, 10> sizes{128, 64, 32, 16, 12, 8, 4, 3, 2, 1};
     const std::string* name = nullptr;
     std::int64_t done = 0;
     for (const std::int64_t rows : sizes)
@@ -153,7 +157,7 @@ class OneDnn final : public TileKernel {
   /// Whether oneDNN has brgemm kernels for our panels, for one row and for many.
   bool usable() const {
     try {
-      for (const std::int64_t rows : {1, 96})
+      for (const std::int64_t rows : {1, 128})
         if (!entry_of(rows, 256, 256).fast) return false;
       return true;
     } catch (const dnnl::error&) {
