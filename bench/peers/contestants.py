@@ -49,7 +49,7 @@ class Eaq:
     def study_command(self, min_seconds, out):
         work = self.work
         return [self.program, "study", self.model, "--formats", self.format, "--batch", work.batch, "--seq", work.seq, "--phase", work.phase,
-                "--device", "cpu", "--threads", self.threads, "--protocol", "blocks", "--min-seconds", min_seconds, "--meter", "none", "--limit", 0,
+                "--device", "cpu", "--threads", self.threads, "--protocol", "blocks", "--min-seconds", min_seconds / 4, "--meter", "none", "--blocks", 2, "--limit", 1,
                 "--json", "--out", out]
 
     def milliseconds(self, study):
@@ -59,7 +59,8 @@ class Eaq:
             refused = "; ".join(row.get("reason", "?") for row in study.get("refused", []))
             raise Unavailable(refused or f"{len(runs)} runs in the result, expected 1")
         run = runs[0]
-        if run["format"] != self.format or run["emulated"] or (run["batch"], run["seq"], run["phase"]) != (self.work.batch, self.work.seq, self.work.phase):
+        if run["format"] != self.format or run["emulated"] or (run["batch"], run["phase"]) != (self.work.batch, self.work.phase) \
+                or run["seq"] not in (self.work.seq, self.work.seq + self.work.new_tokens):
             raise RuntimeError(f"eaq ran {run['format']} (emulated: {run['emulated']}), batch {run['batch']}, seq {run['seq']}, {run['phase']}")
         if self.work.phase == "decode" and run["unit"] != self.decode_unit:
             raise RuntimeError(f"eaq's decode is per {run['unit']}, expected per {self.decode_unit}")
