@@ -154,7 +154,7 @@ struct GenerateOptions {
   int top_k = 0;           ///< 0: all
   double top_p = 1;
   std::uint64_t seed = 0;
-  bool stop_at_end = true;  ///< at the model's end-of-text token
+  bool stop_at_end = true;           ///< at the model's end-of-text token
   StepListener* listener = nullptr;  ///< told each step, where a meter wants them
 };
 struct Generated {

@@ -52,13 +52,16 @@ bool same_content(const Checkpoint& checkpoint, const std::string& a, const std:
   return same;
 }
 
-// A configuration may say that the head is tied while the checkpoint stores a head of its own; Transformers then believes the checkpoint.
+// A configuration may say that the head is tied while the checkpoint stores a head of its own; Transformers then believes the
+// checkpoint.
 void untie_stored_heads(Model& model) {
   for (Node& node : model.graph.nodes) {
     const Site* site = std::get_if<LinearNode>(&node.op) != nullptr ? model.graph.site(node.site) : nullptr;
     if (site == nullptr || site->tied_to.empty()) continue;
     const std::string own = site->id + ".weight", shared = site->weight.tensors[0];
-    if (!model.checkpoint->contains(own) || model.resolve(shared) == own || same_content(*model.checkpoint, own, model.resolve(shared))) continue;
+    if (!model.checkpoint->contains(own) || model.resolve(shared) == own ||
+        same_content(*model.checkpoint, own, model.resolve(shared)))
+      continue;
     auto& mutable_site = model.graph.sites[static_cast<std::size_t>(site - model.graph.sites.data())];
     mutable_site.tied_to.clear();
     mutable_site.weight.tensors = std::get<LinearNode>(node.op).weight.tensors = {own};
@@ -82,7 +85,8 @@ std::string Model::resolve(std::string_view tensor) const {
   }
   // Of a tied pair only the head may be stored.
   for (const Site& site : graph.sites)
-    if (!site.tied_to.empty() && site.weight.tensors[0] == tensor && checkpoint->contains(site.id + ".weight")) return site.id + ".weight";
+    if (!site.tied_to.empty() && site.weight.tensors[0] == tensor && checkpoint->contains(site.id + ".weight"))
+      return site.id + ".weight";
   throw Error(ErrorKind::input, printable(path.string()) + ": the checkpoint has no tensor '" + std::string(tensor) +
                                     "', which config.json asks for");
 }

@@ -12,10 +12,14 @@ namespace eaq {
 template <class Body>
 void with_storage(DType dtype, Body body) {
   switch (dtype) {
-    case DType::f32: return body(static_cast<float*>(nullptr));
-    case DType::bf16: return body(static_cast<bf16*>(nullptr));
-    case DType::f16: return body(static_cast<f16*>(nullptr));
-    default: throw Error(ErrorKind::bug, "activations are f32, bf16 or f16, not " + std::string(name_of(dtype)));
+    case DType::f32:
+      return body(static_cast<float*>(nullptr));
+    case DType::bf16:
+      return body(static_cast<bf16*>(nullptr));
+    case DType::f16:
+      return body(static_cast<f16*>(nullptr));
+    default:
+      throw Error(ErrorKind::bug, "activations are f32, bf16 or f16, not " + std::string(name_of(dtype)));
   }
 }
 
