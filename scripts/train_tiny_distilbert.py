@@ -4,7 +4,7 @@
 usage: train_tiny_distilbert.py TRAIN_TSV [--out models/tiny-distilbert] [--seed 1]
 
 TRAIN_TSV is GLUE's SST-2 train.tsv (a header line, then label TAB phrase; SHA-256 below). It is not in this
-repository. Two CPU cores need some minutes. The development set is not read: the held-out part of train
+repository. One CPU core needs eight minutes. The development set is not read: the held-out part of train
 decides everything that is decided. Seeded; another processor may still round differently and end nearby.
 """
 import argparse
@@ -198,7 +198,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--word-epochs", type=int, default=30)
     parser.add_argument("--label-epochs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="sums then have one order; more threads end at other weights")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)

@@ -91,10 +91,10 @@ class EaqReader(unittest.TestCase):
         with self.assertRaises(RuntimeError):
             reader("fp32", "gpt2-decode").milliseconds(decode)
 
-    def test_the_command_is_the_documented_one(self):
+    def test_a_visit_is_four_short_ones_of_its_own_study(self):
         command = " ".join(map(str, reader().study_command(1, "OUT")))
         self.assertEqual(command, "eaq study m --formats int8 --batch 32 --seq 128 --phase forward --device cpu --threads 2 --protocol blocks "
-                                  "--min-seconds 1 --meter none --limit 0 --json --out OUT")
+                                  "--min-seconds 0.25 --meter none --blocks 2 --limit 1 --json --out OUT")
 
 
 class Machine(unittest.TestCase):
