@@ -1,6 +1,7 @@
 #include "eaq/text/text.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -15,7 +16,10 @@ using Ids = std::vector<std::int32_t>;
 // A folder with a tokenizer, gone with the test.
 class Folder {
  public:
-  Folder() : path_(fs::path(testing::TempDir()) / ("tokenizer-" + std::to_string(next_++))) { fs::create_directories(path_); }
+  Folder()
+      : path_(fs::path(testing::TempDir()) / ("eaq-tokenizer-" + std::to_string(::getpid()) + "-" + std::to_string(next_++))) {
+    fs::create_directories(path_);
+  }
   ~Folder() { fs::remove_all(path_); }
   Folder& with(const char* file, std::string_view content) { return write_text(path_ / file, content), *this; }
   std::unique_ptr<Tokenizer> load() const { return load_tokenizer(path_); }

@@ -1,5 +1,6 @@
 // Ids and decoded texts against Hugging Face `tokenizers`; the references are made by scripts/make_tokenizer_references.py.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -74,7 +75,7 @@ int compare(const Json& models, const fs::path& model_root, const fs::path& data
     fs::path dir = model_root / model;
     if (!from_tokenizer_json) {
       if (!fs::exists(dir / "vocab.txt") && !fs::exists(dir / "vocab.json")) continue;
-      dir = fs::path(testing::TempDir()) / ("vocabulary-" + model);
+      dir = fs::path(testing::TempDir()) / ("eaq-vocabulary-" + std::to_string(::getpid()) + "-" + model);
       fs::create_directories(dir);
       for (const char* file : {"vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"})
         if (fs::exists(model_root / model / file))
