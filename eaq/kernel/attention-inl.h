@@ -10,8 +10,6 @@
 #define EAQ_KERNEL_ATTENTION_INL_H
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <limits>
 
 #include "eaq/kernel/attention.h"
@@ -115,15 +113,6 @@ const T* row_of(const std::byte* data, std::int64_t row, std::int64_t stride, st
   return reinterpret_cast<const T*>(data) + row * stride + column;
 }
 
-// Rows that memory is asked for before they are read.
-constexpr std::int64_t rows_ahead = 8;
-
-template <class T>
-HWY_INLINE void prefetch(const T* row, std::int64_t n) {
-  const auto* first = reinterpret_cast<const std::byte*>(row);
-  for (std::int64_t byte = 0; byte < n * static_cast<std::int64_t>(sizeof(T)); byte += 64) hwy::Prefetch(first + byte);
-}
-
 // What a query that sees nothing gets: the mean of the values that causality allows.
 template <class T>
 void mean_of_values(const AttentionTask& t, int head, std::int64_t keys, float* mean) {
@@ -179,13 +168,11 @@ void load_queries(const AttentionTask& t, const BlockScratch& b, std::int64_t ro
   const AttentionSequence& s = *t.sequence;
   const std::int64_t head_dim = t.shape->head_dim, width = padded(head_dim);
   const V scale = hn::Set(d, t.shape->scale);
-  for (std::int64_t r = 0; r < t.rows; ++r) {
-    prefetch(row_of<T>(s.q, t.first + std::min(r + rows_ahead, t.rows - 1), s.q_stride, t.head * head_dim), head_dim);
+  for (std::int64_t r = 0; r < t.rows; ++r)
     for_vectors(head_dim, [&](std::int64_t c, std::int64_t n) {
       const V q = load_some(row_of<T>(s.q, t.first + r, s.q_stride, t.head * head_dim) + c, n);
       hn::StoreU(hn::Mul(q, scale), d, b.sums + r * width + c);
     });
-  }
   std::fill(b.sums + t.rows * width, b.sums + rows * width, 0.0f);
   // Up to three columns past head_dim come along; nothing reads them.
   transpose(b.sums, width, rows, (head_dim + 3) / 4 * 4, b.queries);
@@ -201,8 +188,6 @@ std::int64_t load_keys(const AttentionTask& t, const BlockScratch& b, std::int64
     if (!t.visible(key)) continue;
     const T* k = row_of<T>(s.k, key, s.k_stride, column);
     const T* v = row_of<T>(s.v, key, s.v_stride, column);
-    prefetch(row_of<T>(s.k, std::min(key + rows_ahead, last), s.k_stride, column), head_dim);
-    prefetch(row_of<T>(s.v, std::min(key + rows_ahead, last), s.v_stride, column), head_dim);
     for_vectors(head_dim, [&](std::int64_t c, std::int64_t count) {
       hn::StoreU(load_some(k + c, count), d, b.keys + n * width + c);
       hn::StoreU(load_some(v + c, count), d, b.values + n * width + c);
@@ -311,9 +296,6 @@ HWY_INLINE void for_keys(const AttentionTask& t, const std::byte* data, std::int
       // Past the end the last key stands in; what it gives is not used.
       for (std::int64_t i = 0; i < keys_at_once; ++i)
         rows[i] = row_of<T>(data, position[j + std::min(i, count - 1)], stride, (t.head + h) * head_dim);
-      // Heads are too short and too far apart for the processor to guess what comes.
-      for (std::int64_t i = 0; i < keys_at_once; ++i)
-        prefetch(row_of<T>(data, position[std::min(j + rows_ahead + i, n - 1)], stride, (t.head + h) * head_dim), head_dim);
       body(h, j, count, rows);
     }
   }
