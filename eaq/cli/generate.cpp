@@ -145,8 +145,11 @@ void define_generate(CLI::App& app, Action& chosen) {
   auto command = std::make_shared<GenerateCommand>();
   GenerateOptions& g = command->generation;
   add_model_argument(app, command->model);
-  app.add_option("PROMPT", command->prompt, "the text to continue")->required();
-  app.add_option("--max-new-tokens", g.max_new_tokens, "")->check(CLI::Range(1, 1 << 20))->type_name("N")->capture_default_str();
+  app.add_option("PROMPT", command->prompt, "the text to continue")->type_name("")->required();
+  app.add_option("--max-new-tokens", g.max_new_tokens, "how much is written at most")
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("N")
+      ->capture_default_str();
   app.add_option("--temperature", g.temperature, "0 takes the likeliest token each time")
       ->check(CLI::Range(0.0, 1000.0))
       ->type_name("T")

@@ -51,8 +51,22 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   return static_cast<int>(ErrorKind::usage);
 }
 
+// An option's value by its name alone: what it may be is said in words beside it.
+class HelpFormat : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0) return "";
+    std::string text = option->get_type_name();
+    // What follows is a validator's own description, but KIND[:ARG] is one name.
+    for (std::size_t colon = text.find(':'); colon != std::string::npos; colon = text.find(':', colon + 1))
+      if (colon > 0 && text[colon - 1] != '[') text.resize(colon);
+    text = text.empty() ? "" : " " + text;
+    return option->get_default_str().empty() ? text : text + " = " + option->get_default_str();
+  }
+};
+
 int help(const CLI::App& app) {
-  print(app.help());
+  print(app.get_parent() == nullptr ? app.help() : app.help("eaq"));
   return 0;
 }
 
@@ -66,6 +80,9 @@ int run(int count, char** arguments) {
   CLI::App app("eaq: which numeric format costs the fewest joules per inference here, and are the answers still as good?", "eaq");
   app.set_version_flag("--version", std::string("eaq ") + std::string(version()) + " (" + std::string(commit()) + ")");
   app.require_subcommand(1);
+  const auto format = std::make_shared<HelpFormat>();
+  format->column_width(28);
+  app.formatter(format);
   app.footer("`eaq COMMAND --help` explains one command, with an example.");
   Action chosen;
   for (const Command& command : commands()) {

@@ -32,6 +32,7 @@ void add_output_options(CLI::App& app, OutputOptions& options) {
 
 void add_model_argument(CLI::App& app, std::string& model) {
   app.add_option("MODEL", model, "a folder as Hugging Face writes it, or an embedded model (tiny-gpt2, tiny-distilbert)")
+      ->type_name("")
       ->required();
 }
 
@@ -48,12 +49,14 @@ void add_device_options(CLI::App& app, StudyOptions& options) {
 void add_data_options(CLI::App& app, StudyOptions& options) {
   DataOptions& data = options.data;
   app.add_option("--task", data.task, "sst2, wikitext2 or text, where the model does not say")
-      ->check(CLI::IsMember({"sst2", "wikitext2", "text"}));
+      ->check(CLI::IsMember({"sst2", "wikitext2", "text"}))
+      ->type_name("TASK");
   app.add_option("--data", data.file, "SST-2 as tsv or JSONL, or any text, in place of the set that eaq carries")
       ->type_name("FILE");
   add_choice(app, "--join", data.join, {{"raw", Join::raw}, {"hf", Join::hf}},
              "a text as the file is, or its lines joined by blank lines as Hugging Face's perplexity guide does")
-      ->default_str("raw");
+      ->default_str("raw")
+      ->type_name("raw|hf");
   app.add_option("--window", data.window, "tokens of a text judged at once (default: 1024 or the context)")
       ->check(CLI::Range(std::int64_t{2}, std::int64_t{1} << 30))
       ->type_name("N");
@@ -83,8 +86,7 @@ void add_meter_options(CLI::App& app, MeterChoice& choice) {
          "--meter", choice.specs,
          "none, or one of `eaq meter`'s with its argument: rapl, hwmon, exec:COMMAND, replay:FILE, synthetic:FILE (repeatable)")
       ->type_name("KIND[:ARG]")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_option("--assume-watts", choice.assume_watts, "joules from a constant power that you state; shown as assumed")
       ->check(CLI::PositiveNumber)
       ->type_name("W");

@@ -17,16 +17,19 @@ void add_shape_options(CLI::App& app, StudyOptions& options) {
   const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 20);
   app.add_option("--batch", options.batch, "sentences, windows or sequences per run; a list sweeps")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(positive)
       ->type_name("N,...");
   app.add_option("--seq", options.seq, "tokens that each is padded or cut to (decode: of the prompt); a list sweeps")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(positive)
       ->type_name("N,...");
   app.add_flag("--unpadded", options.unpadded, "sentences at their own lengths");
   const std::map<std::string, Phase> phases{{"forward", Phase::forward}, {"prefill", Phase::prefill}, {"decode", Phase::decode}};
   app.add_option("--phase", options.phases, "forward, prefill or decode (default: forward, and decode where a model generates)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->transform(CLI::CheckedTransformer(phases))
       ->type_name("PHASE,...");
 }
@@ -37,7 +40,8 @@ void add_protocol_options(CLI::App& app, StudyCommand& command) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"blocks", false}, {"original", true}}))
       ->type_name("blocks|original");
   app.add_option("--method", command.method, "energy by counter, or by mean power x time (protocol original's default)")
-      ->check(CLI::IsMember({"counter", "mean-power"}));
+      ->check(CLI::IsMember({"counter", "mean-power"}))
+      ->type_name("counter|mean-power");
   app.add_option("--blocks", options.blocks, "each visits every format twice")
       ->check(CLI::Range(2, 10000))
       ->type_name("N")
@@ -61,15 +65,16 @@ void add_protocol_options(CLI::App& app, StudyCommand& command) {
 
 void bind(CLI::App& app, StudyCommand& command) {
   StudyOptions& options = command.options;
-  app.add_option("MODEL", options.models, "folders as Hugging Face writes them, or embedded models; none: both embedded ones");
+  app.add_option("MODEL", options.models, "folders as Hugging Face writes them, or embedded models; none: both embedded ones")
+      ->type_name("");
   app.add_option("--formats", options.formats,
                  "fp32,bf16,... (default: every format of this build; FORMAT+head: embedding and head too)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("F,...");
   app.add_option("--recipe", options.recipes, "a row of its own: a format for each site (repeatable)")
       ->type_name("FILE")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_option("--base", options.base, "format of what an 8-bit format leaves")->type_name("F")->capture_default_str();
   add_shape_options(app, options);
   add_device_options(app, options);

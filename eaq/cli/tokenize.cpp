@@ -78,7 +78,7 @@ int run(const TokenizeOptions& options) {
 void define_tokenize(CLI::App& app, Action& chosen) {
   auto options = std::make_shared<TokenizeOptions>();
   add_model_argument(app, options->model);
-  auto* text = app.add_option("TEXT", options->text, "a text; with --decode: ids, as 1 2 3 or [1, 2, 3]");
+  auto* text = app.add_option("TEXT", options->text, "a text; with --decode: ids, as 1 2 3 or [1, 2, 3]")->type_name("");
   auto* file = app.add_option("--file", options->file, "each line a text, or with --decode a list of ids")->type_name("FILE");
   file->excludes(text);
   app.add_flag("--special-tokens", options->special_tokens,
