@@ -112,6 +112,13 @@ Recipe read_recipe(const Graph& graph, const std::filesystem::path& path) {
     }
   }
   for (const auto& [id, choice] : chosen) {
+    const Site& site = *graph.site(id);
+    // Naming q alone leaves k and v at the default, and the three are one product.
+    if (choice.first != id && choice.second != recipe.format_of(id) && !json["sites"].contains(id))
+      for (const std::string& member : site.names)
+        if (!json["sites"].contains(member))
+          fail("'" + choice.first + "' is one fused product with '" + member + "', which is left at " + recipe.format_of(id) +
+               ": name both, or '" + id + "'");
     if (choice.second == recipe.base)
       recipe.sites.erase(id);
     else

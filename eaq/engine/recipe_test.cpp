@@ -85,7 +85,12 @@ TEST(FusedNeighbours, MustAgree) {
   const std::string layer = "distilbert.transformer.layer.0.attention.";
   write_text(file, R"({"schema": "eaq.recipe/1", "sites": {")" + layer + R"(q_lin": "int8", ")" + layer + R"(k_lin": "fp16"}})");
   EXPECT_THROW(read_recipe(graph, file), Error);
-  write_text(file, R"({"schema": "eaq.recipe/1", "sites": {")" + layer + R"(q_lin": "int8", ")" + layer + R"(k_lin": "int8"}})");
+  write_text(file, R"({"schema": "eaq.recipe/1", "sites": {")" + layer + R"(q_lin": "int8"}})");
+  EXPECT_THROW(read_recipe(graph, file), Error);  // k and v would follow unasked
+  write_text(file, R"({"schema": "eaq.recipe/1", "sites": {")" + layer + R"(qkv_lin": "int8"}})");
+  EXPECT_EQ(read_recipe(graph, file).format_of(layer + "qkv_lin"), "int8");
+  write_text(file, R"({"schema": "eaq.recipe/1", "sites": {")" + layer + R"(q_lin": "int8", ")" + layer + R"(k_lin": "int8", ")" +
+                       layer + R"(v_lin": "int8"}})");
   EXPECT_EQ(read_recipe(graph, file).format_of(layer + "qkv_lin"), "int8");
   std::filesystem::remove(file);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "eaq/evaluate/lockstep.h"
@@ -17,7 +18,9 @@ struct Tally {
 
 void finish(Quality& quality, const Tally& tally, bool with_reference) {
   if (!with_reference || tally.judged == 0) return;
-  quality.kl_mean = tally.kl / static_cast<double>(tally.judged);
+  // Rounding can leave a hair below zero where two distributions are the same.
+  const double mean = tally.kl / static_cast<double>(tally.judged);
+  quality.kl_mean = mean < 0 ? 0 : mean;
   quality.flips = tally.flips;
 }
 
@@ -44,7 +47,7 @@ void finish_perplexity(Quality& q) {
   q.n = std::accumulate(q.item_tokens.begin(), q.item_tokens.end(), std::int64_t{0});
   if (q.n == 0) return;
   q.value = q.low = q.high = std::exp(std::accumulate(q.item_nll.begin(), q.item_nll.end(), 0.0) / static_cast<double>(q.n));
-  if (q.item_nll.size() < 2) return;
+  if (q.item_nll.size() < 2 || !std::isfinite(q.value)) return;
   const Interval interval = weighted_interval(mean_nll(q), weights_of(q));
   q.low = std::exp(interval.low);
   q.high = std::exp(interval.high);
@@ -90,7 +93,8 @@ std::vector<Quality> evaluate_classification(std::span<const std::shared_ptr<con
   std::vector<Quality> qualities = evaluate(
       models, batches, options, first_is_reference, [](const TokenBatch& batch) { return batch.labels; },
       [](Quality& q, const TokenBatch&, std::int64_t, std::int32_t label, const RowOutcome& outcome) {
-        q.item_correct.push_back(outcome.argmax == label);
+        // An answer that is not a number is no answer, whatever its argmax.
+        q.item_correct.push_back(outcome.argmax == label && outcome.non_finite == 0);
       });
   for (Quality& q : qualities) {
     q.metric = "accuracy";
@@ -142,7 +146,9 @@ QualityDelta quality_delta(const Quality& a, const Quality& b) {
   std::vector<double> differences = mean_nll(b);
   const std::vector<double> before = mean_nll(a);
   for (std::size_t i = 0; i < differences.size(); ++i) differences[i] -= before[i];
-  if (differences.size() >= 2) delta.p_value = t_test_p(differences);
+  const bool finite = std::all_of(differences.begin(), differences.end(), [](double d) { return std::isfinite(d); });
+  if (!finite) delta.p_value = std::numeric_limits<double>::quiet_NaN();
+  if (finite && differences.size() >= 2) delta.p_value = t_test_p(differences);
   return delta;
 }
 

@@ -52,6 +52,7 @@ std::vector<Quality> evaluate_perplexity(std::span<const std::shared_ptr<const P
 
 /// The difference in quality of `b` against `a` (b - a: accuracy as a fraction; perplexity as a value) and its two-sided p-value:
 /// exact McNemar for accuracy, a paired t-test on windows' nll for perplexity.
+/// The p-value is NaN where an nll is not finite.
 struct QualityDelta {
   double delta = 0;
   double p_value = 1;

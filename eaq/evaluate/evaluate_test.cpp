@@ -94,6 +94,15 @@ TEST(Perplexity, OverlappingWindowsPredictEachTokenOnce) {
   EXPECT_EQ(quality.n, 127 + 4 * 32);
 }
 
+TEST(Delta, OfAnswersThatAreNotNumbersHasNoPValue) {
+  Quality a, b;
+  a.metric = b.metric = "perplexity";
+  a.n = b.n = 20;
+  a.item_nll = {20, 30}, b.item_nll = {21, std::nan("")};
+  a.item_tokens = b.item_tokens = {10, 10};
+  EXPECT_TRUE(std::isnan(quality_delta(a, b).p_value));
+}
+
 TEST(Delta, OfQualitiesIsSecondMinusFirst) {
   Quality a, b;
   a.metric = b.metric = "accuracy";

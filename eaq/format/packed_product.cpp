@@ -19,7 +19,12 @@ class PackedProduct final : public Product {
   void row(std::int64_t n, float* out) const override { packed_.unpack(n, out); }
   std::size_t bytes() const override { return packed_.bytes(); }
   KernelReport report() const override {
-    return {.kernels = packed_.kernels(), .storage = storage_, .arithmetic = std::string(name_of(plan_.arithmetic))};
+    // Values rounded to 16 bits that are neither kept nor multiplied in 16 bits are that format's values alone.
+    const bool emulated = plan_.storage == DType::f32 && plan_.operands != DType::f32 && plan_.arithmetic == Arithmetic::f32;
+    return {.kernels = packed_.kernels(),
+            .storage = storage_,
+            .arithmetic = std::string(name_of(plan_.arithmetic)),
+            .emulated = emulated};
   }
 
  private:

@@ -8,8 +8,10 @@ class CpuProducts final : public ProductMaker {
  public:
   Support support(const ExecutionContext&) const override {
     if (multiplies(cpu_isa(), Arithmetic::bf16)) return {.level = SupportLevel::native, .reason = ""};
-    return {.level = SupportLevel::widened,
-            .reason = "this processor does not multiply bf16 (AVX512-BF16 or AMX would): f32 arithmetic"};
+    return {
+        .level = SupportLevel::emulated,
+        .reason =
+            "values are rounded to bf16 and multiplied in f32: this processor does not multiply bf16 (AVX512-BF16 or AMX would)"};
   }
   std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override {
     const Arithmetic arithmetic = multiplies(cpu_isa(), Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;

@@ -7,7 +7,8 @@ namespace {
 class CpuProducts final : public ProductMaker {
  public:
   Support support(const ExecutionContext&) const override {
-    return {.level = SupportLevel::widened, .reason = "fp16 is multiplied in f32 on a CPU, after widening in registers"};
+    return {.level = SupportLevel::emulated,
+            .reason = "values are rounded to fp16 and multiplied in f32: this CPU path has no fp16 products"};
   }
   std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override {
     return make_packed_product(context, weight, {.storage = DType::f32, .arithmetic = Arithmetic::f32, .operands = DType::f16},

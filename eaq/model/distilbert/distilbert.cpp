@@ -8,6 +8,8 @@
 namespace eaq::model_distilbert {
 namespace {
 
+constexpr int most_layers = 1000;  // a mistyped or hostile count must not become a Graph of gigabytes
+
 constexpr float norm_epsilon = 1e-12f;  // fixed in the reference implementation, no configuration entry
 
 struct Config {
@@ -47,6 +49,7 @@ Config read(const Json& json, const std::string& name) {
   c.labels = labels_of(json, name);
   if (c.vocabulary < 1 || c.context < 1 || c.width < 1 || c.layers < 1 || c.heads < 1 || c.inner < 1 || c.labels.empty())
     refuse(name, "a size is not positive");
+  if (c.layers > most_layers) refuse(name, "n_layers " + std::to_string(c.layers) + " is beyond any model of this family");
   if (c.width % c.heads != 0)
     refuse(name, "dim " + std::to_string(c.width) + " is not a multiple of n_heads " + std::to_string(c.heads));
   if (json.contains("architectures") && json["architectures"].is_array())
