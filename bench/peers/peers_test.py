@@ -23,7 +23,7 @@ def study(**changes):
 
 def reader(format="int8", work="distilbert-b32-s128"):
     eaq = object.__new__(Eaq)
-    eaq.work, eaq.format, eaq.program, eaq.model, eaq.threads = next(w for w in WORKS if w.name == work), format, "eaq", "m", 2
+    eaq.work, eaq.format, eaq.program, eaq.model, eaq.threads, eaq.cycle_seconds = next(w for w in WORKS if w.name == work), format, "eaq", "m", 2, 0.0
     return eaq
 
 
@@ -90,6 +90,16 @@ class EaqReader(unittest.TestCase):
         decode["runs"][0]["unit"] = "window"
         with self.assertRaises(RuntimeError):
             reader("fp32", "gpt2-decode").milliseconds(decode)
+
+    def test_a_decode_is_timed_over_all_its_tokens(self):
+        eaq = reader("fp32", "gpt2-decode")
+        asked = []
+        eaq.call = lambda command: asked.append(command[command.index("--min-seconds") + 1]) or json.dumps(
+            study(format="fp32", phase="decode", batch=1, seq=256, unit="token", latency_ms={"mean": 20.0}))
+        self.assertEqual(eaq.visit(1), 20.0)
+        eaq.visit(1)
+        self.assertEqual(asked[0], 0.25)
+        self.assertGreater(min(asked[1:]), 128 * 0.020)
 
     def test_a_visit_is_four_short_ones_of_its_own_study(self):
         command = " ".join(map(str, reader().study_command(1, "OUT")))
