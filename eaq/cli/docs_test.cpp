@@ -1,3 +1,6 @@
+// GCC 12 takes members of std::regex for uninitialised once sanitizers instrument them.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
 // What the README and docs/ say is what the program does.
 #include "eaq/base/json.h"
 
