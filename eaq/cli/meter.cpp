@@ -1,5 +1,7 @@
 #include "eaq/base/json.h"
 
+#include <cmath>
+
 #include "eaq/cli/cli.h"
 
 namespace eaq {
@@ -70,7 +72,7 @@ std::string text_of(const MeterRow& row) {
   std::string zones;
   for (const Zone& zone : probe.zones) {
     zones += (zones.empty() ? "" : ", ") + zone.name + " (" + (zone.counter ? "joules" : "watts");
-    if (zone.period) zones += ", every " + std::to_string(static_cast<int>(zone.period->value() * 1e3 + 0.5)) + " ms";
+    if (zone.period) zones += ", every " + std::to_string(std::lround(zone.period->value() * 1e3)) + " ms";
     zones += ")";
   }
   if (zones.empty()) zones = how_to_name(row.kind);

@@ -61,12 +61,14 @@ class Checker {
       else if (keyword == "maxItems")
         expect(!value.is_array() || value.size() <= rule.get<std::size_t>(), at + ": too many");
       else
-        expect(false, at + ": the schema uses '" + keyword + "', which this check does not know");
+        expect(false, quoting(at, keyword) + " is used by the schema and unknown to this check");
     }
     if (value.is_object()) members(schema, value, at);
   }
 
  private:
+  static std::string inside(const std::string& at, const std::string& key) { return at + "." + key; }
+  static std::string quoting(const std::string& at, const std::string& key) { return at + ": '" + key + "'"; }
   void expect(bool holds, const std::string& otherwise) {
     if (!holds) errors += otherwise + "\n";
   }
@@ -97,11 +99,11 @@ class Checker {
     const Json others = schema.value("additionalProperties", Json(true));
     for (const auto& [key, member] : value.items()) {
       if (properties.contains(key))
-        check(properties.at(key), member, at + "." + key);
+        check(properties.at(key), member, inside(at, key));
       else if (others.is_object())
-        check(others, member, at + "." + key);
+        check(others, member, inside(at, key));
       else
-        expect(others.get<bool>(), at + ": '" + key + "' is not in the schema");
+        expect(others.get<bool>(), quoting(at, key) + " is not in the schema");
     }
   }
 

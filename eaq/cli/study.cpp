@@ -153,6 +153,7 @@ StudyCommand repeated(const Study& earlier, const StudyCommand& typed) {
 void warn_of_differences(const Study& earlier, const Study& now) {
   const auto hashes = [](const auto& records) {
     std::vector<std::string> all;
+    all.reserve(records.size());
     for (const auto& record : records) all.push_back(record.hash);
     return all;
   };

@@ -20,7 +20,7 @@ constexpr const char* synthetic_meter =
 constexpr const char* quick = " --limit 40 --batch 2 --seq 16 --blocks 2 --min-seconds 0.05 --quiet ";
 
 std::filesystem::path fresh(const std::string& name) {
-  const std::filesystem::path path = program::folder() / name;
+  std::filesystem::path path = program::folder() / name;
   std::filesystem::remove_all(path);
   return path;
 }

@@ -211,6 +211,8 @@ std::string screen_run(const Run& run) {
   }
   line("size",
        mebibytes(run.size_bytes) + " MiB" + (run.format == "fp32" ? "" : ", fp32 is " + short_number(run.size_ratio) + "x that"));
+  for (const std::string& note : run.notes)
+    if (note.starts_with("partial")) line("!", note);
   if (run.peak_memory_bytes) line("peak memory", mebibytes(*run.peak_memory_bytes) + " MiB");
   line("ran", run.storage + " stored, " + run.arithmetic + " multiplied" + (run.emulated ? ", emulated" : "") + ": " +
                   joined(run.kernels, ", "));

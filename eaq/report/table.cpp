@@ -79,31 +79,31 @@ class Builder {
   void header(const Run& first) {
     table_.header = {"format"};
     if (timed()) {
-      table_.header.push_back(first.phase == "decode" ? "ms/step" : "ms/batch");
-      table_.header.push_back(first.unit + "s/s");
+      table_.header.emplace_back(first.phase == "decode" ? "ms/step" : "ms/batch");
+      table_.header.emplace_back(first.unit + "s/s");
       if (energy_ != nullptr)
         // Joules that no sensor measured say so at the head of their column.
-        table_.header.push_back(energy_->label == "measured" ? "mJ/" + first.unit : "mJ (" + energy_->label + ")");
-      table_.header.push_back((energy_ != nullptr ? "joules vs " : "speed vs ") + reference_->format);
+        table_.header.emplace_back(energy_->label == "measured" ? "mJ/" + first.unit : "mJ (" + energy_->label + ")");
+      table_.header.emplace_back((energy_ != nullptr ? "joules vs " : "speed vs ") + reference_->format);
     }
-    table_.header.push_back(first.quality && first.quality->metric == "perplexity" ? "perplexity" : "accuracy %");
-    table_.header.push_back("KL nats");
-    table_.header.push_back("MiB");
-    if (energy_ == nullptr) table_.header.push_back("peak MiB");
+    table_.header.emplace_back(first.quality && first.quality->metric == "perplexity" ? "perplexity" : "accuracy %");
+    table_.header.emplace_back("KL nats");
+    table_.header.emplace_back("MiB");
+    if (energy_ == nullptr) table_.header.emplace_back("peak MiB");
   }
 
   std::vector<std::string> cells(const Run& run) {
     std::vector<std::string> row{run.format + (run.emulated ? " ~" : "")};
     if (timed()) {
-      row.push_back(run.latency_ms ? with_margin(run.latency_ms->ms) : "");
-      row.push_back(run.throughput_per_s ? with_thousands(run.throughput_per_s->mean) : "");
-      if (energy_ != nullptr) row.push_back(run.energy ? with_margin(run.energy->mJ_per_sample) : "");
-      row.push_back(ratio(run));
+      row.emplace_back(run.latency_ms ? with_margin(run.latency_ms->ms) : "");
+      row.emplace_back(run.throughput_per_s ? with_thousands(run.throughput_per_s->mean) : "");
+      if (energy_ != nullptr) row.emplace_back(run.energy ? with_margin(run.energy->mJ_per_sample) : "");
+      row.emplace_back(ratio(run));
     }
-    row.push_back(quality(run));
-    row.push_back(run.format == "fp32" || !run.quality ? "-" : small_number(run.quality->kl_mean));
-    row.push_back(mebibytes(run.size_bytes));
-    if (energy_ == nullptr) row.push_back(run.peak_memory_bytes ? mebibytes(*run.peak_memory_bytes) : "");
+    row.emplace_back(quality(run));
+    row.emplace_back(run.format == "fp32" || !run.quality ? "-" : small_number(run.quality->kl_mean));
+    row.emplace_back(mebibytes(run.size_bytes));
+    if (energy_ == nullptr) row.emplace_back(run.peak_memory_bytes ? mebibytes(*run.peak_memory_bytes) : "");
     return row;
   }
 
@@ -209,6 +209,7 @@ std::vector<TableText> tables_of(const Study& study) {
       group->push_back(&run);
   }
   std::vector<TableText> tables;
+  tables.reserve(groups.size());
   for (Runs& runs : groups) tables.push_back(Builder(study, std::move(runs)).build());
   return tables;
 }
@@ -225,15 +226,16 @@ std::vector<std::string> closing_lines(const Study& study) {
     else
       append(same->first, name);
   }
-  for (const auto& [names, reason] : refused) lines.push_back("Refused: " + names + ": " + reason);
-  if (study.interrupted) lines.push_back("Interrupted: this is what had been measured until then.");
+  lines.reserve(refused.size() + 2);
+  for (const auto& [names, reason] : refused) lines.emplace_back("Refused: ").append(names).append(": ").append(reason);
+  if (study.interrupted) lines.emplace_back("Interrupted: this is what had been measured until then.");
   const bool timed = std::any_of(study.runs.begin(), study.runs.end(), [](const Run& r) { return r.latency_ms.has_value(); });
   const bool joules = std::any_of(study.runs.begin(), study.runs.end(), [](const Run& r) { return r.energy.has_value(); });
   if (timed && !joules) {
     std::string why = study.manifest.no_meter;
     for (const Run& run : study.runs)
       if (why.empty()) why = run.energy_unavailable;
-    lines.push_back("No energy columns: " + why);
+    lines.emplace_back("No energy columns: " + why);
   }
   return lines;
 }

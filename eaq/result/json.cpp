@@ -372,7 +372,7 @@ std::string combined_hash(const std::vector<std::pair<std::string, std::string>>
   if (names_and_hashes.empty()) return "";
   if (names_and_hashes.size() == 1) return names_and_hashes.front().second;
   std::string lines;
-  for (const auto& [name, hash] : names_and_hashes) lines += hash + "  " + name + "\n";
+  for (const auto& [name, hash] : names_and_hashes) lines.append(hash).append("  ").append(name).append("\n");
   return "sha256:" + sha256(lines);
 }
 

@@ -58,9 +58,9 @@ std::vector<std::string> StudyFolder::write(const StudyOutcome& outcome) const {
   write_text(path_ / "study.csv", csv_table(outcome.study));
   if (!outcome.visits.empty()) {
     write_visits(path_ / "visits.csv", outcome.visits);
-    names.push_back("visits.csv");
+    names.emplace_back("visits.csv");
     write_samples(path_ / "samples.csv.zst", outcome.samples);
-    names.push_back("samples.csv.zst");
+    names.emplace_back("samples.csv.zst");
   }
   write_text(path_ / "study.json", to_json(outcome.study));
   return names;

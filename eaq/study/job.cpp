@@ -58,6 +58,7 @@ std::vector<std::string> formats_asked(const StudyOptions& options) {
     return a->bits_per_weight > b->bits_per_weight;
   });
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const FormatTraits* traits : all) names.emplace_back(traits->name);
   return names;
 }
@@ -69,6 +70,8 @@ Job prepare_job(const std::string& where, const StudyOptions& options) {
   for (const std::string& format : formats_asked(options))
     job.recipes.push_back(uniform_recipe(job.model.graph, format, options.base));
   for (const auto& file : options.recipes) job.recipes.push_back(read_recipe(job.model.graph, file));
+  // Ratios and differences are against fp32 wherever it was asked for.
+  std::stable_partition(job.recipes.begin(), job.recipes.end(), [](const Recipe& recipe) { return recipe.name == "fp32"; });
   for (std::size_t i = 0; i < job.recipes.size(); ++i)
     for (std::size_t k = 0; k < i; ++k)
       if (job.recipes[k].name == job.recipes[i].name)

@@ -274,6 +274,7 @@ StudyOutcome Runner::run() {
   progress_ = std::make_unique<Progress>(options_.timing ? "study" : "evaluate", 1);
 
   std::vector<Job> jobs;
+  jobs.reserve(models.size());
   for (const std::string& model : models) jobs.push_back(prepare_job(model, options_));
   describe(jobs);
 
