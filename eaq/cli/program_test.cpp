@@ -1,5 +1,7 @@
 // GCC 12 takes members of std::regex for uninitialised once sanitizers instrument them.
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 #include "eaq/base/json.h"
 
