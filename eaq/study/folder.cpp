@@ -1,4 +1,11 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "eaq/report/report.h"
 #include "eaq/study/study.h"
@@ -16,11 +23,33 @@ bool holds_finished(const std::filesystem::path& folder) {
   }
 }
 
-std::filesystem::path free_default() {
-  const std::string base = "study-" + date_local();
-  std::filesystem::path folder = base;
-  for (int i = 2; holds_finished(folder); ++i) folder = base + "-" + std::to_string(i);
-  return folder;
+// The lock is on the folder itself, so that nothing is left behind, and the system lets go of it however the process ends.
+enum class Lock { taken, held_by_another, replaced };
+
+Lock lock(const std::filesystem::path& folder, int& descriptor) {
+  descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) {
+    if (errno == ENOENT) return Lock::replaced;
+    throw Error(ErrorKind::input, "--out " + printable(folder.string()) + ": cannot be opened: " + std::strerror(errno));
+  }
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      ::close(std::exchange(descriptor, -1));
+      return Lock::held_by_another;
+    }
+    // Some network file systems lock no folders.
+    warn("note: " + printable(folder.string()) + " cannot be locked (" + std::strerror(errno) +
+         "); see to it that no other study writes there");
+    return Lock::taken;
+  }
+  // A study that failed meanwhile may have taken its empty folder away, and another made a new one.
+  struct stat locked {
+  }, named{};
+  if (::fstat(descriptor, &locked) == 0 && ::stat(folder.c_str(), &named) == 0 && locked.st_ino == named.st_ino &&
+      locked.st_dev == named.st_dev)
+    return Lock::taken;
+  ::close(std::exchange(descriptor, -1));
+  return Lock::replaced;
 }
 
 void try_writing(const std::filesystem::path& folder) {
@@ -30,26 +59,56 @@ void try_writing(const std::filesystem::path& folder) {
 
 }  // namespace
 
-StudyFolder::StudyFolder(const std::optional<std::filesystem::path>& named) : path_(named ? *named : free_default()) {
-  if (named && holds_finished(path_))
-    throw Error(ErrorKind::usage, "--out " + printable(path_.string()) +
-                                      ": holds a finished study, which is not overwritten; name another folder, or remove it");
+StudyFolder::StudyFolder(const std::optional<std::filesystem::path>& named) {
+  if (named) {
+    if (const std::string why = take(*named); !why.empty())
+      throw Error(ErrorKind::usage, "--out " + printable(named->string()) + ": " + why);
+    return;
+  }
+  const std::string base = "study-" + date_local();
+  for (int i = 1; !take(i == 1 ? base : base + "-" + std::to_string(i)).empty();) ++i;
+}
+
+std::string StudyFolder::take(const std::filesystem::path& folder) {
+  const std::string finished = "holds a finished study, which is not overwritten; name another folder, or remove it";
+  if (holds_finished(folder)) return finished;
+  Lock state = Lock::replaced;
   std::error_code error;
-  made_ = std::filesystem::create_directories(path_, error);
-  if (error || !std::filesystem::is_directory(path_))
-    throw Error(ErrorKind::input, "--out " + printable(path_.string()) + ": cannot be made a folder" +
-                                      (error ? ": " + error.message() : ", there is a file of that name"));
+  while (state == Lock::replaced) {
+    made_ = std::filesystem::create_directories(folder, error);
+    if (error || !std::filesystem::is_directory(folder))
+      throw Error(ErrorKind::input, "--out " + printable(folder.string()) + ": cannot be made a folder" +
+                                        (error ? ": " + error.message() : ", there is a file of that name"));
+    state = lock(folder, lock_);
+  }
+  if (state == Lock::held_by_another) {
+    made_ = false;
+    return "another study is running that writes there; name another folder, or wait for its end";
+  }
+  // The one before may have finished between the first look and the lock.
+  if (holds_finished(folder)) {
+    release();
+    return finished;
+  }
   try {
-    try_writing(path_);
+    try_writing(folder);
   } catch (...) {
-    if (made_) std::filesystem::remove(path_, error);
+    if (made_) std::filesystem::remove(folder, error);
+    release();
     throw;
   }
+  path_ = folder;
+  return "";
+}
+
+void StudyFolder::release() {
+  if (lock_ >= 0) ::close(std::exchange(lock_, -1));
 }
 
 StudyFolder::~StudyFolder() {
   std::error_code error;
   if (made_) std::filesystem::remove(path_, error);  // only where it is empty
+  release();
 }
 
 std::vector<std::string> StudyFolder::write(const StudyOutcome& outcome) const {

@@ -83,7 +83,8 @@ HostRecord describe_host();
 
 /// The folder of a study, made and tried for writing. Default: study-DATE in the current folder, or study-DATE-2, ... where that
 /// holds a finished study. A folder that was named and holds one is Error{usage}: results are never overwritten. Error{input}
-/// where it cannot be written. Without keep() the folder goes again if this made it and nothing was put into it.
+/// where it cannot be written. One process writes to a folder at a time: a folder that was named and is another's is
+/// Error{usage}, a default one is passed over. The folder goes again if this made it and nothing was put into it.
 class StudyFolder {
  public:
   explicit StudyFolder(const std::optional<std::filesystem::path>& named);
@@ -97,8 +98,13 @@ class StudyFolder {
   std::vector<std::string> write(const StudyOutcome& outcome) const;
 
  private:
+  /// Makes, locks and tries a folder; why not, where it is another study's.
+  std::string take(const std::filesystem::path& folder);
+  void release();
+
   std::filesystem::path path_;
   bool made_ = false;
+  int lock_ = -1;  ///< of the folder, held until this goes or the process ends
 };
 
 }  // namespace eaq

@@ -1,6 +1,7 @@
 #include "eaq/study/study.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -173,6 +174,62 @@ TEST(StudyFolder, LeavesNothingWhereNothingWasWritten) {
   EXPECT_TRUE(std::filesystem::exists(base / "b"));  // it was there before
   std::ofstream(base / "b" / "study.json") << "{}";
   EXPECT_THROW(StudyFolder(base / "b"), Error);
+  std::filesystem::remove_all(base);
+}
+
+TEST(StudyFolder, IsOneStudysAtATime) {
+  const auto base = std::filesystem::temp_directory_path() / ("eaq-lock-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(base);
+  {
+    const StudyFolder first(base / "a");
+    try {
+      const StudyFolder second(base / "a");
+      ADD_FAILURE() << "two studies in one folder";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      EXPECT_NE(std::string(error.what()).find((base / "a").string()), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("another study"), std::string::npos) << error.what();
+    }
+    EXPECT_TRUE(std::filesystem::exists(base / "a"));  // it is the first one's
+    const StudyFolder beside(base / "b");
+  }
+  EXPECT_FALSE(std::filesystem::exists(base / "a"));
+  { const StudyFolder again(base / "a"); }
+  std::filesystem::remove_all(base);
+}
+
+TEST(StudyFolder, IsFreeOnceItsProcessIsGoneHoweverItEnded) {
+  const auto base = std::filesystem::temp_directory_path() / ("eaq-killed-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(base);
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const StudyFolder folder(base / "a");
+    if (::write(ready[1], "x", 1) == 1) ::pause();
+    ::_exit(1);
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  EXPECT_THROW(StudyFolder(base / "a"), Error);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(ready[0]);
+  ::close(ready[1]);
+  { const StudyFolder folder(base / "a"); }
+  std::filesystem::remove_all(base);
+}
+
+TEST(StudyFolder, TheDefaultPassesOverOneThatIsAnothers) {
+  const auto base = std::filesystem::temp_directory_path() / ("eaq-default-" + std::to_string(::getpid()));
+  std::filesystem::create_directories(base);
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(base);
+  {
+    const StudyFolder first(std::nullopt), second(std::nullopt);
+    EXPECT_EQ(second.path().string(), first.path().string() + "-2");
+  }
+  std::filesystem::current_path(before);
   std::filesystem::remove_all(base);
 }
 
