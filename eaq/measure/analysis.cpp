@@ -136,16 +136,18 @@ struct Analysis {
     return joules_by_block;
   }
 
+  // Of the visits that the headline rests on: those of its whole blocks.
   std::vector<std::pair<std::string, double>> zone_means(std::size_t w) const {
     std::vector<std::pair<std::string, double>> means;
     for (const ZoneRecord& zone : record.zones) {
-      std::vector<double> values;
+      std::map<int, std::vector<double>> values;
       for (const Visit& v : visits) {
-        if (v.workload != w || v.iterations == 0 || !v.void_reason.empty()) continue;
+        if (v.workload != w || v.iterations == 0 || !v.void_reason.empty() || !joules[w].contains(v.block)) continue;
         const WindowEnergy e = options.mean_power ? mean_power_energy(zone, v.start, v.end) : window_energy(zone, v.start, v.end);
-        if (e.joules) values.push_back(e.joules->value() * 1e3 / static_cast<double>(v.iterations * samples_per_run[w]));
+        if (e.joules) values[v.block].push_back(e.joules->value() * 1e3 / static_cast<double>(v.iterations * samples_per_run[w]));
       }
-      if (!values.empty()) means.emplace_back(zone.name, mean(values));
+      if (const ByBlock blocks = block_means(values, visits_per_block); !blocks.empty())
+        means.emplace_back(zone.name, mean(values_of(blocks)));
     }
     return means;
   }

@@ -136,7 +136,8 @@ struct EnergyResult {
   std::optional<Watts> idle_power;                ///< with everything resident, between visits
   std::optional<double> mean_power_method_mJ;     ///< per sample, by the original study's arithmetic, from runs of its own
   std::optional<double> scale_uncertainty;        ///< of the sensor, as a fraction; not part of any interval
-  /// mJ per sample of every zone that was read, also those outside the headline; zones are never added up.
+  /// mJ per sample of every zone that was read, also those outside the headline, over the headline's own blocks (of
+  /// another zone, those in which it has joules for every visit); zones are never added up.
   std::vector<std::pair<std::string, double>> zones;
 };
 

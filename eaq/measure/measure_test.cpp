@@ -216,6 +216,21 @@ TEST(Faults, AStuckCounterVoidsAllThatFollows) { expect_void(with_fault("stuck",
 TEST(Faults, AGapVoidsItsWindow) { expect_void(with_fault("gap", 12), "gap: "); }
 TEST(Faults, PermissionDeniedVoidsAllThatFollows) { expect_void(with_fault("denied", 12), "denied: "); }
 
+TEST(Faults, ZonesRestOnTheSameVisitsAsTheHeadline) {
+  // Power drifts, so that one visit more or less shows.
+  Lab lab(R"({"schema":"eaq.synthetic/1","idle_W":80,"watts":{"*":{"*":200}},"drift_per_minute":2,
+              "faults":[{"t_s":12,"kind":"wrap"}]})");
+  lab.add({.format = "fp32"});
+  lab.add({.format = "int8"});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  ASSERT_GT(r.workloads[0].void_visits + r.workloads[1].void_visits, 0);
+  for (const WorkloadResult& w : r.workloads) {
+    ASSERT_TRUE(w.energy) << w.energy_unavailable;
+    ASSERT_EQ(w.energy->zones.size(), 1u);
+    EXPECT_DOUBLE_EQ(w.energy->zones[0].second, w.energy->mJ_per_sample.ci95.mean);
+  }
+}
+
 TEST(Faults, DeniedFromTheStartLeavesNoJoulesButAReason) {
   const MeasureResult r = with_fault("denied", 0);
   EXPECT_FALSE(r.workloads[0].energy.has_value());
