@@ -1,6 +1,5 @@
 #include "eaq/engine/packed.h"
 
-#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -20,28 +19,6 @@ Tensor sinusoids(std::int64_t positions, std::int64_t width) {
       out[p * width + c] = static_cast<float>(c % 2 == 0 ? std::sin(angle) : std::cos(angle));
     }
   return table;
-}
-
-Tensor stored_as(DType dtype, const TensorView& from) {
-  Tensor to(dtype, from.shape);
-  if (from.dtype == dtype) return std::memcpy(to.buffer.data(), from.data, to.buffer.size()), std::move(to);
-  // In blocks, so that a large table is never held in f32 as well.
-  constexpr std::int64_t block = 1 << 16;
-  std::vector<float> values;
-  const std::int64_t n = from.size();
-  for (std::int64_t at = 0; at < n; at += block) {
-    values.resize(static_cast<std::size_t>(std::min(block, n - at)));
-    to_f32(
-        {from.dtype, {static_cast<std::int64_t>(values.size())}, from.data + at * static_cast<std::int64_t>(size_of(from.dtype))},
-        values);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::size_t j = static_cast<std::size_t>(at) + i;
-      if (dtype == DType::f32) to.buffer.as<float>()[j] = values[i];
-      if (dtype == DType::bf16) to.buffer.as<bf16>()[j] = bf16(values[i]);
-      if (dtype == DType::f16) to.buffer.as<f16>()[j] = f16(values[i]);
-    }
-  }
-  return to;
 }
 
 class Packer {
@@ -131,11 +108,6 @@ void add_unique(std::string& list, const std::string& item) {
 }
 
 }  // namespace
-
-DType storage_of(std::string_view format) {
-  const std::string_view storage = format_named(format).traits().storage;
-  return storage == "bf16" ? DType::bf16 : storage == "fp16" ? DType::f16 : DType::f32;
-}
 
 Device open_device(std::string_view name, const ContextOptions& options) {
   const Backend& backend = backend_named(name);

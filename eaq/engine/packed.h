@@ -19,7 +19,4 @@ struct PackedModel::State {
   std::map<std::string, std::shared_ptr<const std::vector<float>>> vectors;  ///< biases by site; norms' parameters by tensor name
 };
 
-/// Storage of embeddings' own tables, and rounding of vectors, in a format that covers everything.
-DType storage_of(std::string_view format);
-
 }  // namespace eaq

@@ -72,4 +72,30 @@ const Format& format_named(std::string_view name) {
   throw Error(ErrorKind::usage, "there is no format '" + printable(name) + "'; there are " + names_of(formats()));
 }
 
+DType storage_of(std::string_view format) {
+  const std::string_view storage = format_named(format).traits().storage;
+  return storage == "bf16" ? DType::bf16 : storage == "fp16" ? DType::f16 : DType::f32;
+}
+
+Tensor stored_as(DType dtype, const TensorView& from) {
+  Tensor to(dtype, from.shape);
+  if (from.dtype == dtype) return std::memcpy(to.buffer.data(), from.data, to.buffer.size()), std::move(to);
+  constexpr std::int64_t block = 1 << 16;
+  std::vector<float> values;
+  const std::int64_t n = from.size();
+  for (std::int64_t at = 0; at < n; at += block) {
+    values.resize(static_cast<std::size_t>(std::min(block, n - at)));
+    to_f32(
+        {from.dtype, {static_cast<std::int64_t>(values.size())}, from.data + at * static_cast<std::int64_t>(size_of(from.dtype))},
+        values);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t j = static_cast<std::size_t>(at) + i;
+      if (dtype == DType::f32) to.buffer.as<float>()[j] = values[i];
+      if (dtype == DType::bf16) to.buffer.as<bf16>()[j] = bf16(values[i]);
+      if (dtype == DType::f16) to.buffer.as<f16>()[j] = f16(values[i]);
+    }
+  }
+  return to;
+}
+
 }  // namespace eaq

@@ -88,4 +88,11 @@ std::span<const RegistryRow<Format>> formats();
 /// Error{usage} that lists the formats there are.
 const Format& format_named(std::string_view name);
 
+/// The element type of what has no product of its own (embeddings' tables, vectors) in a format that covers everything; f32 for
+/// the others. Error{usage} as format_named.
+DType storage_of(std::string_view format);
+
+/// Floating-point elements in another storage: f32, bf16 or f16. Works in blocks: a large table is never held in f32 as well.
+Tensor stored_as(DType dtype, const TensorView& from);
+
 }  // namespace eaq

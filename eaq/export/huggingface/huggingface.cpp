@@ -9,13 +9,6 @@
 namespace eaq::export_huggingface {
 namespace {
 
-DType storage_of(const std::string& format) {
-  const std::string_view storage = format_named(format).traits().storage;
-  if (storage == "bf16") return DType::bf16;
-  if (storage == "fp16") return DType::f16;
-  return DType::f32;
-}
-
 std::string refusal(const Graph& graph, const Recipe& recipe) {
   for (const Site& site : graph.sites) {
     const std::string& format = recipe.format_of(site.id);
@@ -40,17 +33,6 @@ std::map<std::string, DType> storages(const Graph& graph, const Recipe& recipe) 
   for (const Site& site : graph.sites)
     for (const std::string& name : site.weight.tensors) storage[name] = storage_of(recipe.format_of(site.id));
   return storage;
-}
-
-Tensor stored_as(DType dtype, const TensorView& from) {
-  const std::vector<float> values = to_f32(from);
-  Tensor to(dtype, from.shape);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (dtype == DType::f32) to.buffer.as<float>()[i] = values[i];
-    if (dtype == DType::bf16) to.buffer.as<bf16>()[i] = bf16(values[i]);
-    if (dtype == DType::f16) to.buffer.as<f16>()[i] = f16(values[i]);
-  }
-  return to;
 }
 
 void write_config(const Model& model, const Recipe& recipe, const std::filesystem::path& folder) {
