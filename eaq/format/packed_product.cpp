@@ -54,9 +54,14 @@ void pack_in_parallel(CpuContext& context, const LinearWeight& weight,
   });
 }
 
-std::unique_ptr<Product> make_packed_product(ExecutionContext& context, const LinearWeight& weight, const WeightPlan& plan,
-                                             std::string_view storage) {
-  return std::make_unique<PackedProduct>(cpu_context(context), weight, plan, storage);
+Support PackedProducts::support(const ExecutionContext&) const {
+  return is_native() ? Support{.level = SupportLevel::native, .reason = ""} : row_.otherwise;
+}
+
+std::unique_ptr<Product> PackedProducts::make(ExecutionContext& context, const LinearWeight& weight) const {
+  const WeightPlan plan{
+      .storage = row_.storage, .arithmetic = is_native() ? *row_.native : Arithmetic::f32, .operands = row_.operands};
+  return std::make_unique<PackedProduct>(cpu_context(context), weight, plan, row_.storage_name);
 }
 
 }  // namespace eaq

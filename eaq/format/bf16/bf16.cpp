@@ -1,33 +1,17 @@
 #include "eaq/format/bf16/bf16.h"
 
+#include "eaq/format/float_format.h"
+
 namespace eaq::format_bf16 {
-namespace {
-
-class Bf16 final : public Format {
- public:
-  const FormatTraits& traits() const override {
-    static constexpr FormatTraits traits{.name = "bf16",
-                                         .summary = "16-bit floating point with the range of fp32",
-                                         .storage = "bf16",
-                                         .bits_per_weight = 16,
-                                         .activations = DType::bf16,
-                                         .everything = true};
-    return traits;
-  }
-  std::size_t stored_bytes(std::int64_t out_features, std::int64_t in_features) const override {
-    return static_cast<std::size_t>(out_features * in_features) * 2;
-  }
-  void round_weight(float* weight, std::int64_t out_features, std::int64_t in_features) const override {
-    for (std::int64_t i = 0; i < out_features * in_features; ++i) weight[i] = static_cast<float>(bf16(weight[i]));
-  }
-  void round_input(float* row, std::int64_t n) const override { round_weight(row, 1, n); }
-  const ProductMaker* on(std::string_view device) const override { return device == "cpu" ? &cpu_products() : nullptr; }
-};
-
-}  // namespace
 
 const Format& entry() {
-  static const Bf16 format;
+  static const FloatFormat format({.name = "bf16",
+                                   .summary = "16-bit floating point with the range of fp32",
+                                   .storage = "bf16",
+                                   .bits_per_weight = 16,
+                                   .activations = DType::bf16,
+                                   .everything = true},
+                                  DType::bf16, cpu_products());
   return format;
 }
 

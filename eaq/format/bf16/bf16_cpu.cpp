@@ -2,26 +2,15 @@
 #include "eaq/format/packed_product.h"
 
 namespace eaq::format_bf16 {
-namespace {
-
-class CpuProducts final : public ProductMaker {
- public:
-  Support support(const ExecutionContext&) const override {
-    if (multiplies(cpu_isa(), Arithmetic::bf16)) return {.level = SupportLevel::native, .reason = ""};
-    return {.level = SupportLevel::widened,
-            .reason = "this processor does not multiply bf16 (AVX512-BF16 or AMX would): f32 arithmetic"};
-  }
-  std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override {
-    const Arithmetic arithmetic = multiplies(cpu_isa(), Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32;
-    return make_packed_product(context, weight, {.storage = DType::bf16, .arithmetic = arithmetic, .operands = DType::bf16},
-                               "bf16");
-  }
-};
-
-}  // namespace
 
 const ProductMaker& cpu_products() {
-  static const CpuProducts products;
+  static const PackedProducts products(
+      {.storage = DType::bf16,
+       .operands = DType::bf16,
+       .storage_name = "bf16",
+       .native = Arithmetic::bf16,
+       .otherwise = {.level = SupportLevel::widened,
+                     .reason = "this processor does not multiply bf16 (AVX512-BF16 or AMX would): f32 arithmetic"}});
   return products;
 }
 

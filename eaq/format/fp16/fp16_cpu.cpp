@@ -2,23 +2,15 @@
 #include "eaq/format/packed_product.h"
 
 namespace eaq::format_fp16 {
-namespace {
-
-class CpuProducts final : public ProductMaker {
- public:
-  Support support(const ExecutionContext&) const override {
-    return {.level = SupportLevel::widened, .reason = "fp16 is multiplied in f32 on a CPU, after widening in registers"};
-  }
-  std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override {
-    return make_packed_product(context, weight, {.storage = DType::f16, .arithmetic = Arithmetic::f32, .operands = DType::f16},
-                               "fp16");
-  }
-};
-
-}  // namespace
 
 const ProductMaker& cpu_products() {
-  static const CpuProducts products;
+  static const PackedProducts products(
+      {.storage = DType::f16,
+       .operands = DType::f16,
+       .storage_name = "fp16",
+       .native = std::nullopt,
+       .otherwise = {.level = SupportLevel::widened,
+                     .reason = "fp16 is multiplied in f32 on a CPU, after widening in registers"}});
   return products;
 }
 

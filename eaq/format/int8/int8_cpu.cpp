@@ -2,21 +2,10 @@
 #include "eaq/format/packed_product.h"
 
 namespace eaq::format_int8 {
-namespace {
-
-class CpuProducts final : public ProductMaker {
- public:
-  Support support(const ExecutionContext&) const override { return {.level = SupportLevel::native, .reason = ""}; }
-  std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override {
-    return make_packed_product(context, weight, {.storage = DType::i8, .arithmetic = Arithmetic::s8, .operands = DType::f32},
-                               "int8");
-  }
-};
-
-}  // namespace
 
 const ProductMaker& cpu_products() {
-  static const CpuProducts products;
+  static const PackedProducts products(
+      {.storage = DType::i8, .operands = DType::f32, .storage_name = "int8", .native = Arithmetic::s8});
   return products;
 }
 
