@@ -4,6 +4,12 @@
 
 namespace eaq {
 
+namespace {
+
+constexpr int most_layers = 1000;  // a mistyped or hostile count must not become a Graph of gigabytes
+
+}  // namespace
+
 Value GraphBuilder::add_value(std::int64_t width, RowsPer rows) {
   graph_.values.push_back({width, rows, DType::f32});
   return static_cast<Value>(graph_.values.size()) - 1;
@@ -120,5 +126,17 @@ Activation activation_named(const std::string& name, const std::string& config) 
   throw Error(ErrorKind::input,
               config + ": the activation '" + printable(name) + "' is not supported (there are: " + known + ")");
 }
+
+void check_sizes(const ModelSizes& sizes, const SizeNames& names, const std::string& config) {
+  for (const int size : {sizes.vocabulary, sizes.context, sizes.width, sizes.layers, sizes.heads, sizes.inner})
+    if (size < 1) refuse(config, "a size is not positive");
+  if (sizes.layers > most_layers)
+    refuse(config, std::string(names.layers) + " " + std::to_string(sizes.layers) + " is beyond any model of this family");
+  if (sizes.width % sizes.heads != 0)
+    refuse(config, std::string(names.width) + " " + std::to_string(sizes.width) + " is not a multiple of " +
+                       std::string(names.heads) + " " + std::to_string(sizes.heads));
+}
+
+void refuse(const std::string& config, const std::string& what) { throw Error(ErrorKind::input, config + ": " + what); }
 
 }  // namespace eaq

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,5 +39,21 @@ class GraphBuilder {
 
 /// The Activation of a name in Hugging Face's ACT2FN. Error{input} for those that eaq does not compute.
 Activation activation_named(const std::string& name, const std::string& config);
+
+/// What every family's configuration says about sizes.
+struct ModelSizes {
+  int vocabulary, context, width, layers, heads, inner;
+};
+
+/// What the family's configuration calls them.
+struct SizeNames {
+  std::string_view width, layers, heads;
+};
+
+/// Error{input} where a size is not positive, the layers are beyond any model, or the heads do not share the width evenly.
+void check_sizes(const ModelSizes& sizes, const SizeNames& names, const std::string& config);
+
+/// Error{input}: "`config`: `what`".
+[[noreturn]] void refuse(const std::string& config, const std::string& what);
 
 }  // namespace eaq

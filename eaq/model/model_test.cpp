@@ -39,6 +39,18 @@ TEST(Gpt2, AnUntiedHeadCountsItsOwnParameters) {
 TEST(Gpt2, RefusesCrossAttentionByName) {
   EXPECT_NE(message_of([] { gpt2(R"(, "add_cross_attention": true)"); }).find("add_cross_attention"), std::string::npos);
 }
+TEST(Gpt2, RefusesSizesByTheirNames) {
+  EXPECT_EQ(message_of([] { gpt2(R"(, "n_layer": 0)"); }), "config.json: a size is not positive");
+  EXPECT_EQ(message_of([] { gpt2(R"(, "n_layer": 1001)"); }), "config.json: n_layer 1001 is beyond any model of this family");
+  EXPECT_EQ(message_of([] { gpt2(R"(, "n_head": 5)"); }), "config.json: n_embd 768 is not a multiple of n_head 5");
+}
+TEST(DistilBert, RefusesSizesByTheirNames) {
+  EXPECT_EQ(message_of([] { distilbert(R"(, "vocab_size": -1)"); }), "config.json: a size is not positive");
+  EXPECT_EQ(message_of([] { distilbert(R"(, "id2label": {})"); }), "config.json: a size is not positive");
+  EXPECT_EQ(message_of([] { distilbert(R"(, "n_layers": 1001)"); }),
+            "config.json: n_layers 1001 is beyond any model of this family");
+  EXPECT_EQ(message_of([] { distilbert(R"(, "n_heads": 5)"); }), "config.json: dim 768 is not a multiple of n_heads 5");
+}
 TEST(Gpt2, RefusesAnUnknownActivationByName) {
   EXPECT_NE(message_of([] { gpt2(R"(, "activation_function": "snake")"); }).find("snake"), std::string::npos);
 }

@@ -8,18 +8,13 @@
 namespace eaq::model_distilbert {
 namespace {
 
-constexpr int most_layers = 1000;  // a mistyped or hostile count must not become a Graph of gigabytes
-
 constexpr float norm_epsilon = 1e-12f;  // fixed in the reference implementation, no configuration entry
 
-struct Config {
-  int vocabulary, context, width, layers, heads, inner;
+struct Config : ModelSizes {
   std::string activation;
   bool sinusoidal;
   std::vector<std::string> labels;
 };
-
-[[noreturn]] void refuse(const std::string& name, const std::string& what) { throw Error(ErrorKind::input, name + ": " + what); }
 
 // Transformers takes the number of labels from id2label; num_labels makes generic names where that is missing; otherwise two.
 std::vector<std::string> labels_of(const Json& json, const std::string& name) {
@@ -47,11 +42,8 @@ Config read(const Json& json, const std::string& name) {
   c.activation = get_or<std::string>(json, "activation", name, "gelu");
   c.sinusoidal = get_or<bool>(json, "sinusoidal_pos_embds", name, false);
   c.labels = labels_of(json, name);
-  if (c.vocabulary < 1 || c.context < 1 || c.width < 1 || c.layers < 1 || c.heads < 1 || c.inner < 1 || c.labels.empty())
-    refuse(name, "a size is not positive");
-  if (c.layers > most_layers) refuse(name, "n_layers " + std::to_string(c.layers) + " is beyond any model of this family");
-  if (c.width % c.heads != 0)
-    refuse(name, "dim " + std::to_string(c.width) + " is not a multiple of n_heads " + std::to_string(c.heads));
+  if (c.labels.empty()) refuse(name, "a size is not positive");
+  check_sizes(c, {.width = "dim", .layers = "n_layers", .heads = "n_heads"}, name);
   if (json.contains("architectures") && json["architectures"].is_array())
     for (const auto& architecture : json["architectures"])
       if (architecture != "DistilBertForSequenceClassification")

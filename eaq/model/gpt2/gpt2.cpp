@@ -8,16 +8,12 @@
 namespace eaq::model_gpt2 {
 namespace {
 
-constexpr int most_layers = 1000;  // a mistyped or hostile count must not become a Graph of gigabytes
-
-struct Config {
-  int vocabulary, context, width, layers, heads, inner, end_of_text;
+struct Config : ModelSizes {
+  int end_of_text;
   std::string activation;
   float epsilon;
   bool scale, scale_by_layer, tied;
 };
-
-[[noreturn]] void refuse(const std::string& name, const std::string& what) { throw Error(ErrorKind::input, name + ": " + what); }
 
 Config read(const Json& json, const std::string& name) {
   Config c{};
@@ -38,11 +34,7 @@ Config read(const Json& json, const std::string& name) {
   // reorder_and_upcast_attn computes scores in f32 whatever the storage: here they always are.
   get_or<bool>(json, "reorder_and_upcast_attn", name, false);
 
-  if (c.vocabulary < 1 || c.context < 1 || c.width < 1 || c.layers < 1 || c.heads < 1 || c.inner < 1)
-    refuse(name, "a size is not positive");
-  if (c.layers > most_layers) refuse(name, "n_layer " + std::to_string(c.layers) + " is beyond any model of this family");
-  if (c.width % c.heads != 0)
-    refuse(name, "n_embd " + std::to_string(c.width) + " is not a multiple of n_head " + std::to_string(c.heads));
+  check_sizes(c, {.width = "n_embd", .layers = "n_layer", .heads = "n_head"}, name);
   if (get_or<bool>(json, "add_cross_attention", name, false)) refuse(name, "'add_cross_attention' is not supported");
   if (json.contains("architectures") && json["architectures"].is_array())
     for (const auto& architecture : json["architectures"])
