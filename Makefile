@@ -18,6 +18,7 @@ build: ## the program, at build/release/eaq
 test: ## everything that must hold: the floors, then every test
 	@scripts/setup test
 	@scripts/check_layers.py
+	@scripts/check_types.py
 	@cmake --preset release -DEAQ_TESTS=ON >/dev/null
 	@cmake --build build/release -j $(JOBS)
 	@ctest --preset release -j $(JOBS) $(ARGS)
