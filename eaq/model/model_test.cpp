@@ -42,6 +42,7 @@ TEST(Gpt2, RefusesCrossAttentionByName) {
 TEST(Gpt2, RefusesSizesByTheirNames) {
   EXPECT_EQ(message_of([] { gpt2(R"(, "n_layer": 0)"); }), "config.json: a size is not positive");
   EXPECT_EQ(message_of([] { gpt2(R"(, "n_layer": 1001)"); }), "config.json: n_layer 1001 is beyond any model of this family");
+  EXPECT_NE(message_of([] { gpt2(R"(, "n_embd": 2147483647)"); }).find("n_embd 2147483647"), std::string::npos);
   EXPECT_EQ(message_of([] { gpt2(R"(, "n_head": 5)"); }), "config.json: n_embd 768 is not a multiple of n_head 5");
 }
 TEST(DistilBert, RefusesSizesByTheirNames) {

@@ -1,6 +1,8 @@
 #include "eaq/model/gpt2/gpt2.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "eaq/base/json.h"
 #include "eaq/model/builder.h"
@@ -22,7 +24,9 @@ Config read(const Json& json, const std::string& name) {
   c.width = get_or<int>(json, "n_embd", name, 768);
   c.layers = get_or<int>(json, "n_layer", name, 12);
   c.heads = get_or<int>(json, "n_head", name, 12);
-  c.inner = get_or<int>(json, "n_inner", name, 4 * c.width);
+  // A width that the checks refuse must not overflow before they see it.
+  constexpr int most = std::numeric_limits<int>::max();
+  c.inner = get_or<int>(json, "n_inner", name, c.width > most / 4 ? most : 4 * std::max(c.width, 0));
   c.activation = get_or<std::string>(json, "activation_function", name, "gelu_new");
   c.epsilon = static_cast<float>(get_or<double>(json, "layer_norm_epsilon", name, 1e-5));
   c.scale = get_or<bool>(json, "scale_attn_weights", name, true);
