@@ -194,7 +194,7 @@ MeterSet open_meters(std::span<const std::string> specs, std::optional<Watts> as
   }
   if (none && !meters.empty()) throw Error(ErrorKind::usage, "--meter none excludes every other --meter");
   if (assume) meters.push_back(kind_called("assumed").open(std::to_string(assume->value()), options));
-  if (none) return MeterSet({}, "switched off by --meter none");
+  if (none) return MeterSet({}, "switched off by --meter none. To see joules: leave it out, or --assume-watts 65 in its place");
   return meters.empty() ? open_sensors(options) : MeterSet(std::move(meters));
 }
 

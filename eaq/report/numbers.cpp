@@ -59,6 +59,7 @@ std::string mebibytes(std::int64_t bytes) {
 
 std::string small_number(const std::optional<double>& value) {
   if (!value) return "-";
+  if (!std::isfinite(*value)) return "not finite";
   if (*value == 0) return "0";
   char text[32];
   std::snprintf(text, sizeof text, "%.1e", *value);

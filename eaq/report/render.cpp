@@ -203,8 +203,8 @@ std::string screen_run(const Run& run) {
     line(q.metric, quality_text(q, true) + (accuracy ? " %, " + std::to_string(q.correct.value_or(0)) + " of " : " over ") +
                        std::to_string(q.n) + (accuracy ? " sentences" : " predicted tokens"));
     if (q.kl_mean && run.format != "fp32")
-      line("against fp32",
-           "KL " + small_number(q.kl_mean) + " nats, " + std::to_string(q.flips.value_or(0)) + " predictions differ");
+      line("against fp32", "KL " + small_number(q.kl_mean) + (std::isfinite(*q.kl_mean) ? " nats, " : ", ") +
+                               std::to_string(q.flips.value_or(0)) + " predictions differ");
     line("NaN or Inf", std::to_string(q.nan_inf) + " logits");
   } else {
     line("quality", "none: " + run.quality_unavailable);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 
 #include "eaq/report/numbers.h"
@@ -83,6 +84,26 @@ TEST(Report, WithoutAMeterTheEnergyColumnsGoAndALineSaysWhy) {
   EXPECT_NE(text.find("--assume-watts 65"), std::string::npos) << text;
 }
 
+TEST(Report, WhateverTheCauseTheClosingLineSaysWhatBringsJoules) {
+  for (const char* why : {"no block without a void visit: stuck: rapl:package-0 did not move", "no visit gave joules",
+                          "no block without a void visit: unplugged: hwmon:power_meter:power1"}) {
+    Study study = example(false);
+    study.manifest.no_meter = "";
+    for (auto& row : study.runs) row.energy_unavailable = why;
+    const std::string text = screen_report(study);
+    EXPECT_NE(text.find("No energy columns: "), std::string::npos) << text;
+    EXPECT_NE(text.find("--assume-watts 65"), std::string::npos) << text;  // lines break anywhere before it
+  }
+}
+
+TEST(Report, AKlThatIsNoNumberIsSaidInWords) {
+  Study study = example(false);
+  study.runs[1].quality->kl_mean = NAN;
+  EXPECT_EQ(screen_report(study).find("nan"), std::string::npos) << screen_report(study);
+  EXPECT_NE(screen_report(study).find("not finite"), std::string::npos);
+  EXPECT_NE(screen_run(study.runs[1]).find("KL not finite"), std::string::npos) << screen_run(study.runs[1]);
+}
+
 TEST(Report, KeepsTo100Columns) {
   Study study = example(false);
   study.refused = {{"distilbert-sst2", "fp8_e4m3", std::string(150, 'x') + " a reason of many words, " + std::string(60, 'y')}};
@@ -131,6 +152,8 @@ TEST(Numbers, KeepTheDigitsThatMatter) {
   EXPECT_EQ(with_thousands(96.13), "96.1");
   EXPECT_EQ(mebibytes(267820040), "255.4");
   EXPECT_EQ(small_number({}), "-");
+  EXPECT_EQ(small_number(NAN), "not finite");
+  EXPECT_EQ(small_number(INFINITY), "not finite");
 }
 
 }  // namespace

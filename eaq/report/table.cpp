@@ -235,6 +235,9 @@ std::vector<std::string> closing_lines(const Study& study) {
     std::string why = study.manifest.no_meter;
     for (const Run& run : study.runs)
       if (why.empty()) why = run.energy_unavailable;
+    // Whatever was the matter (a stuck counter, a sensor that was unplugged), a stated power always brings joules.
+    if (why.find("--assume-watts") == std::string::npos && why.find("To see joules") == std::string::npos)
+      why += ". To see joules: --assume-watts 65 (the machine's power, as you state it)";
     lines.emplace_back("No energy columns: " + why);
   }
   return lines;

@@ -167,6 +167,7 @@ std::vector<MeterProbe> probe(const MeterOptions& options) {
     result.advice = chmod_advice(found.denied);
   } else if (!result.available) {
     result.reason = "no power or energy input under " + (options.sysfs_root / "class/hwmon").string();
+    result.advice = "--assume-watts 65 (the machine's power, as you state it)";
   }
   return {result};
 }
