@@ -43,7 +43,7 @@ struct Energy {
   std::vector<std::pair<std::string, double>> zones;  ///< mJ per sample of every zone that was read; never summed
 };
 
-/// A site's largest activation, and how many values were not finite.
+/// A site's largest finite activation (NaN, in JSON null, where none was), and how many values were not finite.
 struct Overflow {
   std::string site;
   double max_abs = 0;

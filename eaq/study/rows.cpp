@@ -68,7 +68,9 @@ QualityResult quality_result(const Quality& q) {
   quality.kl_mean = q.kl_mean;
   quality.flips = q.flips;
   quality.nan_inf = q.nan_inf;
-  for (const SiteRange& range : q.ranges) quality.overflows.push_back({range.site, range.max_abs, range.non_finite});
+  // Where no value was finite there is no largest one.
+  for (const SiteRange& range : q.ranges)
+    quality.overflows.push_back({range.site, range.non_finite > 0 && range.max_abs == 0 ? NAN : range.max_abs, range.non_finite});
   return quality;
 }
 

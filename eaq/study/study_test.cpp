@@ -4,11 +4,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <set>
 
 #include "eaq/study/job.h"
+#include "eaq/study/rows.h"
 
 namespace eaq {
 namespace {
@@ -162,6 +164,18 @@ TEST(Study, CtrlCKeepsWhatWasMeasured) {
   EXPECT_TRUE(outcome.study.runs[0].quality);
   EXPECT_FALSE(outcome.study.runs[1].latency_ms);
   EXPECT_NE(outcome.study.runs[1].timing_unavailable, "");
+}
+
+TEST(QualityResult, HasNoLargestValueWhereNoneWasFinite) {
+  Quality quality;
+  quality.ranges = {{"fine", 3, 0}, {"some", 2, 1}, {"none", 0, 7}, {"zero", 0, 0}};
+  const auto overflows = quality_result(quality).overflows;
+  ASSERT_EQ(overflows.size(), 4u);
+  EXPECT_EQ(overflows[0].max_abs, 3);
+  EXPECT_EQ(overflows[1].max_abs, 2);
+  EXPECT_TRUE(std::isnan(overflows[2].max_abs));
+  EXPECT_EQ(overflows[2].count, 7);
+  EXPECT_EQ(overflows[3].max_abs, 0);
 }
 
 TEST(StudyFolder, LeavesNothingWhereNothingWasWritten) {
