@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "eaq/engine/memory.h"
 #include "eaq/engine/packed.h"
 #include "eaq/engine/workspace.h"
 
@@ -153,9 +154,15 @@ Session::Session(std::shared_ptr<const PackedModel> packed, const SessionOptions
   if (options.fusions)
     for (const Fusion& fusion : weights.device.backend->fusions()) fusion.apply(state_->program);
   weights.device.backend->bind(state_->program, *weights.device.context);
-  if (options.cache_capacity > 0)
+  if (options.cache_capacity > 0) {
+    require_memory(2.0 * static_cast<double>(graph.layers * graph.width * options.cache_capacity) *
+                       static_cast<double>(options.cache_sequences) * static_cast<double>(size_of(cache_dtype(weights.recipe))),
+                   "a cache of " + std::to_string(options.cache_sequences) + " sequences of " +
+                       std::to_string(options.cache_capacity) + " tokens",
+                   "a smaller batch or shorter sequences (--batch, --seq) need less");
     state_->cache = std::make_unique<KvCache>(cache_dtype(weights.recipe), graph.layers, options.cache_sequences,
                                               options.cache_capacity, graph.width);
+  }
   state_->workspace.plan(state_->program);
   state_->packed = std::move(packed);
 }

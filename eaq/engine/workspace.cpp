@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
+
+#include "eaq/engine/memory.h"
 
 namespace eaq {
 namespace {
 
 constexpr std::size_t alignment = 64;
+constexpr const char* help = "a smaller batch or shorter sequences (--batch, --seq) need less";
 
 }  // namespace
 
@@ -34,11 +38,7 @@ std::size_t Workspace::size_of_value(std::size_t value) const {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
-void Workspace::reserve(std::int64_t rows, std::int64_t sequences) {
-  if (rows <= rows_ && sequences <= sequences_) return;
-  rows_ = std::max(rows, rows_);
-  sequences_ = std::max(sequences, sequences_);
-
+std::size_t Workspace::place() {
   // First fit, largest first: close to optimal for a chain of layers, and quick.
   std::vector<std::size_t> order;
   for (std::size_t v = 0; v < values_.size(); ++v)
@@ -61,7 +61,16 @@ void Workspace::reserve(std::int64_t rows, std::int64_t sequences) {
     total = std::max(total, offset + size_of_value(v));
     placed.push_back(v);
   }
+  return total;
+}
+
+void Workspace::reserve(std::int64_t rows, std::int64_t sequences) {
+  if (rows <= rows_ && sequences <= sequences_) return;
+  rows_ = std::max(rows, rows_);
+  sequences_ = std::max(sequences, sequences_);
+  const std::size_t total = place();
   arena_ = Buffer();  // before the new one: both at once would double the peak
+  require_memory(static_cast<double>(total), "a batch of " + std::to_string(rows) + " tokens", help);
   arena_ = Buffer(total);
 }
 
@@ -70,7 +79,9 @@ void Workspace::reserve_output(std::int64_t rows) {
   output_rows_ = rows;
   const ValueInfo& info = values_[static_cast<std::size_t>(output_)];
   output_memory_ = Buffer();
-  output_memory_ = Buffer(static_cast<std::size_t>(rows * info.width) * size_of(info.dtype));
+  const std::size_t bytes = static_cast<std::size_t>(rows * info.width) * size_of(info.dtype);
+  require_memory(static_cast<double>(bytes), std::to_string(rows) + " rows of logits", help);
+  output_memory_ = Buffer(bytes);
 }
 
 std::span<Matrix> Workspace::matrices(std::int64_t rows, std::int64_t sequences) {

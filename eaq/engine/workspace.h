@@ -15,7 +15,8 @@ class Workspace {
   /// Takes the lifetimes of the program's values; to be called once, after fusions.
   void plan(const Program& program);
 
-  /// Makes room for batches of up to this size; allocates only for a larger one than before.
+  /// Makes room for batches of up to this size; allocates only for a larger one than before. Error{unavailable} with the numbers
+  /// where this machine has not that much memory.
   void reserve(std::int64_t rows, std::int64_t sequences);
   void reserve_output(std::int64_t rows);
 
@@ -35,6 +36,7 @@ class Workspace {
     std::size_t offset = 0;
   };
   std::size_t size_of_value(std::size_t value) const;
+  std::size_t place();  // finds offsets for `rows_` and `sequences_`; the arena's size
 
   std::vector<ValueInfo> values_;
   std::vector<Life> lives_;

@@ -41,6 +41,8 @@ struct TimedData {
   std::vector<OwnedBatch> batches;       ///< at least 32 different ones where the data has them; decode: one per new token
   std::vector<std::size_t> first_items;  ///< sentences in the first batch
 };
+/// Takes what a run of this shape needs and gives it back: Error{unavailable} with the numbers where it is not there.
+void require_memory_for(const std::shared_ptr<const PackedModel>& packed, const TimedShape& shape);
 std::string unit_of(const Job& job, const TimedShape& shape);
 TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t seed);
 

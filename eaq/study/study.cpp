@@ -62,8 +62,10 @@ Row Runner::try_alone(const Job& job, const Recipe& recipe) {
   // Freed memory of the format before goes back first: it would count as this one's.
   ::malloc_trim(0);
   const bool peak_is_known = reset_peak_memory();
+  const auto packed = std::make_shared<const PackedModel>(job.model, recipe, device_);
+  for (const TimedShape& shape : job.shapes) require_memory_for(packed, shape);
   const auto data = std::make_shared<const TimedData>(make_timed_data(job, trial_shape(job), options_.seed));
-  TimedProgram program(std::make_shared<const PackedModel>(job.model, recipe, device_), data);
+  TimedProgram program(packed, data);
   program.run(0, nullptr);
   row.peak_memory = peak_is_known ? peak_memory_bytes() : std::nullopt;
   if (!row.peak_memory)

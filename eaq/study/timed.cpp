@@ -150,6 +150,11 @@ std::string unit_of(const Job& job, const TimedShape& shape) {
   return shape.phase == Phase::decode ? "token" : "window";
 }
 
+void require_memory_for(const std::shared_ptr<const PackedModel>& packed, const TimedShape& shape) {
+  // Unpadded sentences have a token at least.
+  Session(packed, session_options(shape)).reserve(shape.batch * std::max<std::int64_t>(shape.seq, 1), shape.batch);
+}
+
 TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t seed) {
   TimedData data;
   data.shape = shape;
