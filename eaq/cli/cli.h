@@ -50,6 +50,14 @@ const std::vector<std::string>& command_line();
 
 // --- options.cpp
 
+// What an option's value may be. Errors name the value and what it should have been; NaN and infinities are no numbers.
+CLI::Validator whole_number(std::int64_t low, std::int64_t high);
+CLI::Validator seed_number();  ///< 0 to 2^64 - 1
+CLI::Validator number(double low, double high);
+CLI::Validator one_of(std::vector<std::string> names);
+/// Names, in upper or lower case, for values: an option's transform.
+CLI::Validator choice_among(std::vector<std::pair<std::string, int>> names);
+
 struct OutputOptions {
   bool json = false;
 };

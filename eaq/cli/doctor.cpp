@@ -34,9 +34,11 @@ Check check_cuda() {
     if (row.name != "cuda") continue;
     if (row.entry == nullptr) return {"cuda", false, std::string(row.left_out), "make build-cuda"};
     const std::string reason = row.entry->unavailable_reason();
-    return {"cuda", reason.empty(), reason.empty() ? "available" : reason, ""};
+    return {"cuda", reason.empty(), reason.empty() ? "available" : reason,
+            reason.empty() ? "" : "everything here runs on the processor until that is mended"};
   }
-  return {"cuda", false, "this build has no CUDA; devices here: " + names_of(backends()), ""};
+  return {"cuda", false, "this build has no CUDA; devices here: " + names_of(backends()),
+          "everything here runs on the processor; this version has no build that uses a GPU yet"};
 }
 
 Check check_gpu() {

@@ -147,22 +147,25 @@ void define_generate(CLI::App& app, Action& chosen) {
   add_model_argument(app, command->model);
   app.add_option("PROMPT", command->prompt, "the text to continue")->type_name("")->required();
   app.add_option("--max-new-tokens", g.max_new_tokens, "how much is written at most")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(whole_number(1, 1 << 20))
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--temperature", g.temperature, "0 takes the likeliest token each time")
-      ->check(CLI::Range(0.0, 1000.0))
+      ->check(number(0, 1000))
       ->type_name("T")
       ->capture_default_str();
   app.add_option("--top-k", g.top_k, "choose among the K likeliest (0: all)")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(whole_number(0, 1 << 30))
       ->type_name("K")
       ->capture_default_str();
   app.add_option("--top-p", g.top_p, "choose among the likeliest that reach this probability")
-      ->check(CLI::Range(1e-9, 1.0))
+      ->check(number(1e-9, 1))
       ->type_name("P")
       ->capture_default_str();
-  app.add_option("--seed", command->options.seed, "of the choices above temperature 0")->type_name("N")->capture_default_str();
+  app.add_option("--seed", command->options.seed, "of the choices above temperature 0")
+      ->check(seed_number())
+      ->type_name("N")
+      ->capture_default_str();
   app.add_flag_callback(
       "--ignore-end", [&g] { g.stop_at_end = false; }, "go on after the model's end-of-text token");
   add_format_option(app, command->options);

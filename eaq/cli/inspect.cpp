@@ -32,6 +32,15 @@ struct SiteRow {
   std::int64_t non_finite;
 };
 
+// What the whole model in a format holds for one site: an 8-bit format leaves embeddings in its base, and a tied head that has
+// its embedding's format is the embedding's own bytes.
+std::size_t site_bytes(const Graph& graph, const Site& site, std::string_view format) {
+  const Recipe recipe = uniform_recipe(graph, format);
+  const std::string& own = recipe.format_of(site.id);
+  if (!site.tied_to.empty() && recipe.format_of(site.tied_to) == own) return 0;
+  return format_named(own).stored_bytes(site.weight.out_features, site.weight.in_features);
+}
+
 // One token at batch 1, in fp32: two operations per weight of a product; its weights read once, its activations in and out. A
 // gather reads one row.
 SiteRow row_of(const Model& model, const Site& site) {
@@ -43,8 +52,7 @@ SiteRow row_of(const Model& model, const Site& site) {
     row.bytes_per_token = 4 * (out * in + in + out);
   }
   for (const auto& format : formats())
-    if (format.entry != nullptr)
-      row.bytes.emplace_back(format.entry->traits().name, format.entry->stored_bytes(w.out_features, w.in_features));
+    if (format.entry != nullptr) row.bytes.emplace_back(format.name, site_bytes(model.graph, site, format.name));
   return row;
 }
 
@@ -64,10 +72,16 @@ Json json_of(const Model& model, const std::vector<SiteRow>& rows) {
     if (!row.site->tied_to.empty()) site["tied_to"] = row.site->tied_to;
     sites.push_back(std::move(site));
   }
-  Json sizes = Json::object();
-  for (const auto& format : formats())
-    if (format.entry != nullptr)
-      sizes[std::string(format.name)] = stored_bytes(model.graph, uniform_recipe(model.graph, format.name));
+  // Sites and what belongs to none (biases and norms) make up the whole.
+  Json sizes = Json::object(), others = Json::object();
+  for (std::size_t f = 0; f < rows.front().bytes.size(); ++f) {
+    const std::string& format = rows.front().bytes[f].first;
+    const std::int64_t whole = stored_bytes(model.graph, uniform_recipe(model.graph, format));
+    std::int64_t in_sites = 0;
+    for (const SiteRow& row : rows) in_sites += static_cast<std::int64_t>(row.bytes[f].second);
+    sizes[format] = whole;
+    others[format] = whole - in_sites;
+  }
   return {{"model", model.name},
           {"family", model.graph.family},
           {"parameters", model.graph.parameters},
@@ -75,6 +89,7 @@ Json json_of(const Model& model, const std::vector<SiteRow>& rows) {
           {"context", model.graph.context},
           {"hash", model.checkpoint->hash()},
           {"bytes", std::move(sizes)},
+          {"bias_and_norm_bytes", std::move(others)},
           {"sites", std::move(sites)}};
 }
 
@@ -122,7 +137,11 @@ std::string text_of(const Model& model, const std::vector<SiteRow>& rows) {
       text += " " + std::string(format.name) + " " +
               size_text(static_cast<double>(stored_bytes(g, uniform_recipe(g, format.name)))) + ",";
   text.back() = '.';
-  return text + "\nEvery tensor that config.json asks for is there, with the right shape.\n";
+  text += "\n";
+  for (const SiteRow& row : rows)
+    if (!row.site->tied_to.empty())
+      text += row.site->id + " shares the weights of " + row.site->tied_to + ": they are stored, and counted, once.\n";
+  return text + "Every tensor that config.json asks for is there, with the right shape.\n";
 }
 
 int run(const InspectCommand& command) {

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <utility>
 
 #include "eaq/cli/cli.h"
@@ -5,10 +8,29 @@
 namespace eaq {
 namespace {
 
-template <class Enum>
-CLI::Option* add_choice(CLI::App& app, const char* name, Enum& value, std::map<std::string, Enum> names, const char* help) {
-  return app.add_option(name, value, help)->transform(CLI::CheckedTransformer(std::move(names), CLI::ignore_case));
+// The whole text as a number, or nothing.
+template <class T>
+std::optional<T> parsed(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
 }
+
+std::string short_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+std::string wrong(const std::string& value, const std::string& wanted) { return "'" + value + "' is not " + wanted; }
 
 // CUDA is a device that eaq has, in other builds: not a wrong name, but not available here.
 void refuse_missing_cuda(const std::string& device) {
@@ -23,6 +45,56 @@ void refuse_missing_cuda(const std::string& device) {
 }
 
 }  // namespace
+
+CLI::Validator whole_number(std::int64_t low, std::int64_t high) {
+  return {[=](std::string& value) {
+            const auto x = parsed<std::int64_t>(value);
+            return x && *x >= low && *x <= high
+                       ? std::string()
+                       : wrong(value, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+          },
+          ""};
+}
+
+CLI::Validator seed_number() {
+  return {[](std::string& value) {
+            return parsed<std::uint64_t>(value) ? std::string() : wrong(value, "a whole number from 0 to 18446744073709551615");
+          },
+          ""};
+}
+
+CLI::Validator number(double low, double high) {
+  return {[=](std::string& value) {
+            const auto x = parsed<double>(value);
+            return x && std::isfinite(*x) && *x >= low && *x <= high
+                       ? std::string()
+                       : wrong(value, "a number from " + short_text(low) + " to " + short_text(high));
+          },
+          ""};
+}
+
+CLI::Validator one_of(std::vector<std::string> names) {
+  return {[names = std::move(names)](std::string& value) {
+            return std::find(names.begin(), names.end(), value) != names.end() ? std::string()
+                                                                               : wrong(value, "one of " + listed(names));
+          },
+          ""};
+}
+
+CLI::Validator choice_among(std::vector<std::pair<std::string, int>> names) {
+  return {[names = std::move(names)](std::string& value) {
+            std::vector<std::string> known;
+            const std::string lower = CLI::detail::to_lower(value);
+            for (const auto& [name, meaning] : names) {
+              known.push_back(name);
+              if (name != lower) continue;
+              value = std::to_string(meaning);
+              return std::string();
+            }
+            return wrong(value, "one of " + listed(known));
+          },
+          ""};
+}
 
 void add_output_options(CLI::App& app, OutputOptions& options) {
   app.add_flag("--json", options.json, "machine-readable, to standard output, and nothing else there");
@@ -41,30 +113,31 @@ void add_device_options(CLI::App& app, StudyOptions& options) {
       ->type_name("DEVICE")
       ->capture_default_str()
       ->each(refuse_missing_cuda);
-  app.add_option("--threads", options.threads, "threads of the CPU (0: every core of this process)")
-      ->check(CLI::Range(0, 4096))
+  app.add_option("--threads", options.threads, "threads of the CPU, at most 1024 (0: every core of this process)")
+      ->check(whole_number(0, 1024))
       ->type_name("N");
 }
 
 void add_data_options(CLI::App& app, StudyOptions& options) {
   DataOptions& data = options.data;
   app.add_option("--task", data.task, "sst2, wikitext2 or text, where the model does not say")
-      ->check(CLI::IsMember({"sst2", "wikitext2", "text"}))
+      ->check(one_of({"sst2", "wikitext2", "text"}))
       ->type_name("TASK");
   app.add_option("--data", data.file, "SST-2 as tsv or JSONL, or any text, in place of the set that eaq carries")
       ->type_name("FILE");
-  add_choice(app, "--join", data.join, {{"raw", Join::raw}, {"hf", Join::hf}},
-             "a text as the file is, or its lines joined by blank lines as Hugging Face's perplexity guide does")
+  app.add_option("--join", data.join,
+                 "a text as the file is, or its lines joined by blank lines as Hugging Face's perplexity guide does")
+      ->transform(choice_among({{"raw", static_cast<int>(Join::raw)}, {"hf", static_cast<int>(Join::hf)}}))
       ->default_str("raw")
       ->type_name("raw|hf");
   app.add_option("--window", data.window, "tokens of a text judged at once (default: 1024 or the context)")
-      ->check(CLI::Range(std::int64_t{2}, std::int64_t{1} << 30))
+      ->check(whole_number(2, std::int64_t{1} << 30))
       ->type_name("N");
   app.add_option("--stride", data.stride, "between windows (default: the window, no overlap)")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
+      ->check(whole_number(1, std::int64_t{1} << 30))
       ->type_name("N");
   app.add_option("--limit", data.limit, "the first N sentences, or windows of a text")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
+      ->check(whole_number(1, std::int64_t{1} << 40))
       ->type_name("N");
   app.add_flag_callback(
       "--no-cache", [&data] { data.cache = false; }, "do not keep tokenised data in the cache folder");
@@ -88,7 +161,7 @@ void add_meter_options(CLI::App& app, MeterChoice& choice) {
       ->type_name("KIND[:ARG]")
       ->allow_extra_args(false);
   app.add_option("--assume-watts", choice.assume_watts, "joules from a constant power that you state; shown as assumed")
-      ->check(CLI::PositiveNumber)
+      ->check(number(1e-6, 1e9))
       ->type_name("W");
 }
 

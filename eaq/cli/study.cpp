@@ -14,7 +14,7 @@ struct StudyCommand {
 };
 
 void add_shape_options(CLI::App& app, StudyOptions& options) {
-  const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 20);
+  const CLI::Validator positive = whole_number(1, std::int64_t{1} << 20);
   app.add_option("--batch", options.batch, "sentences, windows or sequences per run; a list sweeps")
       ->delimiter(',')
       ->allow_extra_args(false)
@@ -26,39 +26,40 @@ void add_shape_options(CLI::App& app, StudyOptions& options) {
       ->check(positive)
       ->type_name("N,...");
   app.add_flag("--unpadded", options.unpadded, "sentences at their own lengths");
-  const std::map<std::string, Phase> phases{{"forward", Phase::forward}, {"prefill", Phase::prefill}, {"decode", Phase::decode}};
   app.add_option("--phase", options.phases, "forward, prefill or decode (default: forward, and decode where a model generates)")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->transform(CLI::CheckedTransformer(phases))
+      ->transform(choice_among({{"forward", static_cast<int>(Phase::forward)},
+                                {"prefill", static_cast<int>(Phase::prefill)},
+                                {"decode", static_cast<int>(Phase::decode)}}))
       ->type_name("PHASE,...");
 }
 
 void add_protocol_options(CLI::App& app, StudyCommand& command) {
   StudyOptions& options = command.options;
   app.add_option("--protocol", options.original, "blocks: formats interleaved at random; original: one after the other, 5 x 300")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"blocks", false}, {"original", true}}))
+      ->transform(choice_among({{"blocks", 0}, {"original", 1}}))
       ->type_name("blocks|original");
   app.add_option("--method", command.method, "energy by counter, or by mean power x time (protocol original's default)")
-      ->check(CLI::IsMember({"counter", "mean-power"}))
+      ->check(one_of({"counter", "mean-power"}))
       ->type_name("counter|mean-power");
   app.add_option("--blocks", options.blocks, "each visits every format twice")
-      ->check(CLI::Range(2, 10000))
+      ->check(whole_number(2, 10000))
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--min-seconds", options.min_seconds, "a visit's length (default: by the meter's period; 0.25 without)")
-      ->check(CLI::Range(0.001, 3600.0))
+      ->check(number(0.001, 3600))
       ->type_name("S");
   app.add_option("--trials", options.trials, "protocol original")
-      ->check(CLI::Range(2, 10000))
+      ->check(whole_number(2, 10000))
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--iterations", options.iterations, "protocol original: runs of a trial")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
+      ->check(whole_number(1, std::int64_t{1} << 30))
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--warmup", options.warm_up, "a fixed count of runs (blocks: in place of waiting until times are flat)")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
+      ->check(whole_number(1, std::int64_t{1} << 30))
       ->each([&options](const std::string&) { options.warm_up_fixed = true; })
       ->type_name("N");
 }
@@ -81,7 +82,10 @@ void bind(CLI::App& app, StudyCommand& command) {
   add_data_options(app, options);
   add_protocol_options(app, command);
   add_meter_options(app, command.meters);
-  app.add_option("--seed", options.seed, "of the order of visits and of the batches")->type_name("N")->capture_default_str();
+  app.add_option("--seed", options.seed, "of the order of visits and of the batches")
+      ->check(seed_number())
+      ->type_name("N")
+      ->capture_default_str();
   app.add_option("--out", command.out, "folder of the result (default: study-DATE)")->type_name("DIR");
   app.add_option("--like", command.like, "repeat a result as its manifest says; other options override")->type_name("study.json");
   add_output_options(app, command.output);
@@ -124,6 +128,29 @@ std::vector<std::string> after_the_command(const std::vector<std::string>& line)
   return at == line.end() ? std::vector<std::string>{} : std::vector<std::string>(at + 1, line.end());
 }
 
+// A command with its files named from the root: a result may be repeated from another folder.
+std::vector<std::string> from_anywhere(std::vector<std::string> words, const StudyCommand& command) {
+  std::vector<std::pair<std::string, std::filesystem::path>> named;  // before the path, and the path
+  for (const std::string& model : command.options.models) named.emplace_back("", model);
+  for (const auto& recipe : command.options.recipes) named.emplace_back("", recipe);
+  named.emplace_back("", command.options.data.file);
+  for (const std::string& spec : command.meters.specs)
+    if (spec.starts_with("replay:") || spec.starts_with("synthetic:"))
+      named.emplace_back(spec.substr(0, spec.find(':') + 1), spec.substr(spec.find(':') + 1));
+  for (const auto& [kind, path] : named) {
+    std::error_code error;
+    const std::string whole = std::filesystem::absolute(path, error).string();
+    // An embedded model is no path; and a manifest is UTF-8.
+    if (path.empty() || path.is_absolute() || !std::filesystem::exists(path, error) || !is_utf8(whole)) continue;
+    const std::string typed = kind + path.string();
+    for (std::string& word : words) {
+      if (word != typed && !word.ends_with("=" + typed)) continue;
+      word.replace(word.size() - typed.size(), typed.size(), kind + whole);
+    }
+  }
+  return words;
+}
+
 const std::string next_command = "--then";
 
 // The command of a result, with what was typed beside --like on top of it.
@@ -142,7 +169,7 @@ StudyCommand repeated(const Study& earlier, const StudyCommand& typed) {
     one.clear();
   }
   parse(command, without(one, "--out"), name);
-  const std::vector<std::string> now = without(after_the_command(command_line()), "--like");
+  const std::vector<std::string> now = from_anywhere(without(after_the_command(command_line()), "--like"), typed);
   parse(command, now, name);
   command.options.command = earlier.manifest.command;
   command.options.command.push_back(next_command);
@@ -178,7 +205,7 @@ int run(const StudyCommand& typed) {
     earlier = read_study(typed.like);
     command = repeated(*earlier, typed);
   } else {
-    command.options.command = command_line();
+    command.options.command = from_anywhere(command_line(), command);
   }
   settle(command);
   MeterSet meters = open_chosen_meters(command.meters);
@@ -187,6 +214,9 @@ int run(const StudyCommand& typed) {
   const StudyOutcome outcome = run_study(command.options, meters);
   if (outcome.study.runs.empty() && outcome.study.interrupted)
     throw Error(ErrorKind::interrupted, "interrupted before anything was measured");
+  // Nothing at all could be done as asked: an error, not an empty table.
+  if (outcome.study.runs.empty() && !outcome.study.refused.empty())
+    throw Error(ErrorKind::unavailable, outcome.study.refused.front().reason);
   const std::vector<std::string> names = folder.write(outcome);
   if (earlier) warn_of_differences(*earlier, outcome.study);
   if (command.output.json) {

@@ -116,6 +116,31 @@ TEST(StudyCommand, TheClosingLineNamesWhatBringsJoulesHere) {
   EXPECT_NE(nothing.out.find("--assume-watts"), std::string::npos) << nothing.out;
 }
 
+TEST(StudyCommand, TheClosingLineNamesACommandForEveryCause) {
+  // A sensor, but of something else than the processor.
+  const std::filesystem::path other = fresh("other-sys") / "class/hwmon/hwmon0";
+  std::filesystem::create_directories(other);
+  write_text(other / "name", "nvme\n");
+  write_text(other / "power1_input", "3000000\n");
+  // A counter that does not move.
+  const std::filesystem::path zone = fresh("stuck-sys") / "class/powercap/intel-rapl:0";
+  std::filesystem::create_directories(zone);
+  write_text(zone / "name", "package-0\n");
+  write_text(zone / "max_energy_range_uj", "262143328850\n");
+  write_text(zone / "energy_uj", "12345678\n");
+  const std::string command =
+      "study tiny-distilbert --formats fp32 --blocks 2 --limit 8 --batch 2 --seq 16 --min-seconds 0.7 --quiet --out ";
+  for (const char* cause : {"other", "stuck"}) {
+    const Outcome outcome =
+        run(command + cause, "EAQ_SYSFS_ROOT=" + (program::folder() / (cause + std::string("-sys"))).string());
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_NE(outcome.out.find("No energy columns: "), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.out.find("--assume-watts 65"), std::string::npos) << outcome.out;
+  }
+  const Outcome off = run(command + "off --meter none");
+  EXPECT_NE(off.out.find("--assume-watts 65"), std::string::npos) << off.out;
+}
+
 TEST(StudyCommand, JsonIsAllThatStandsOnStandardOutput) {
   const Outcome outcome = run("study tiny-distilbert --formats fp32 --meter none --json --out json" + std::string(quick));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -160,6 +185,25 @@ TEST(StudyCommand, LikeRepeatsAResultAndOptionsOverride) {
   const Outcome third = run("study --like two/study.json --out three --quiet");
   ASSERT_EQ(third.code, 0) << third.err;
   EXPECT_EQ(read_study(program::folder() / "three/study.json").runs.size(), 1u);
+}
+
+TEST(StudyCommand, LikeFindsItsModelAndDataFromAnotherFolder) {
+  const auto inside = fresh("models");
+  std::filesystem::create_directories(inside);
+  std::filesystem::copy(EAQ_SOURCE_DIR "/models/tiny-distilbert", inside / "mine", std::filesystem::copy_options::recursive);
+  write_text(program::folder() / "few.tsv", "label\tsentence\n1\ta fine film\n0\ta dull film\n1\tgood\n0\tbad\n");
+  fresh("here");
+  fresh("elsewhere/there");
+  const Outcome first = run("study models/mine --formats fp32 --meter none --data=few.tsv --out here" + std::string(quick));
+  ASSERT_EQ(first.code, 0) << first.err;
+  std::filesystem::create_directories(program::folder() / "elsewhere");
+  const Outcome again = run("study --like ../here/study.json --out there --quiet", "cd elsewhere &&");
+  ASSERT_EQ(again.code, 0) << again.err;
+  const Study one = read_study(program::folder() / "here/study.json"),
+              two = read_study(program::folder() / "elsewhere/there/study.json");
+  ASSERT_EQ(two.manifest.models.size(), 1u);
+  EXPECT_EQ(two.manifest.models[0].hash, one.manifest.models[0].hash);
+  EXPECT_EQ(two.manifest.data.at(0).hash, one.manifest.data.at(0).hash);
 }
 
 TEST(StudyCommand, SweepsGiveARowForEachShape) {

@@ -18,7 +18,10 @@ struct TokenizeOptions {
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(std::move(line));
+  for (std::string line; std::getline(in, line);) {
+    if (line.ends_with('\r')) line.pop_back();  // a file from Windows has the same texts
+    lines.push_back(std::move(line));
+  }
   return lines;
 }
 
@@ -51,11 +54,7 @@ std::string line_of(const std::vector<std::int32_t>& ids) {
 }
 
 int run(const TokenizeOptions& options) {
-  const auto embedded = embedded_model_path(options.model);
-  if (!std::filesystem::exists(options.model) && !embedded)
-    throw Error(ErrorKind::input, printable(options.model) + ": no such folder, and no embedded model has this name");
-  const auto tokenizer =
-      load_tokenizer(std::filesystem::exists(options.model) ? std::filesystem::path(options.model) : *embedded);
+  const auto tokenizer = load_tokenizer(model_folder(options.model));
   const std::vector<std::string> texts = options.file.empty() ? std::vector{options.text} : lines_of(read_text(options.file));
   Json ids = Json::array(), decoded = Json::array();
   for (const std::string& text : texts) {

@@ -8,6 +8,14 @@
 namespace eaq {
 namespace {
 
+// A device or a pipe may never end, and what is kept of a set needs its bytes twice.
+void require_regular(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto status = std::filesystem::status(file, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) && !std::filesystem::is_directory(status))
+    throw Error(ErrorKind::input, printable(file.string()) + ": not a regular file");
+}
+
 using dataset::Arrays;
 using dataset::CacheEntry;
 using dataset::Dependencies;
@@ -102,6 +110,7 @@ void keep_first(Sentences& sentences, std::int64_t limit) {
 
 Sentences prepare_sentences(const std::filesystem::path& file, const Tokenizer& tokenizer, const SentenceOptions& options,
                             const DataCache& cache) {
+  require_regular(file);
   const std::string content = read_text(file);
   DataSource source = source_of(file, options.name, content, cache);
   const Dependencies chosen{{"kind", "sentences"},
@@ -128,6 +137,7 @@ Sentences prepare_sentences(const std::filesystem::path& file, const Tokenizer& 
 
 TokenStream prepare_tokens(const std::filesystem::path& file, const Tokenizer& tokenizer, const TextOptions& options,
                            const DataCache& cache) {
+  require_regular(file);
   std::string content = read_text(file);
   DataSource source = source_of(file, options.name, content, cache);
   const Dependencies chosen{

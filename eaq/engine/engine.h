@@ -36,6 +36,10 @@ struct Model {
 /// shape.
 Model open_model(const std::string& where);
 
+/// Where a model of this name lies: a folder, or an embedded one. Error{input} where neither is there, Error{unavailable} for
+/// "hf:..." and "synthetic:...", which this build cannot make.
+std::filesystem::path model_folder(const std::string& where);
+
 // ---- Recipes
 
 /// Which format each site runs in.

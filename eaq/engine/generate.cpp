@@ -80,8 +80,18 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
   Matrix logits = session.run(batch.view(), {.listener = options.listener});
   result.prefill = clock.now() - start;
 
+  // Neither the likeliest token nor a random one means anything where the logits are no numbers.
+  const auto check_finite = [&](std::int64_t position) {
+    const std::int64_t bad = summarise_row(reinterpret_cast<const float*>(logits.data), logits.cols).non_finite;
+    if (bad == 0) return;
+    throw Error(ErrorKind::input, std::to_string(bad) + " of the " + std::to_string(logits.cols) + " logits at position " +
+                                      std::to_string(position) +
+                                      " are not finite: the weights hold NaN or Inf (`eaq inspect` tells), or values overflow "
+                                      "in this format");
+  };
   const Seconds decode_start = clock.now();
   for (int i = 0; i < options.max_new_tokens; ++i) {
+    check_finite(length + i - 1);
     const std::int32_t id = sample(reinterpret_cast<const float*>(logits.data), logits.cols);
     result.ids.push_back(id);
     const bool ended = options.stop_at_end && id == packed->graph().end_of_text;

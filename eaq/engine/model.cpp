@@ -37,13 +37,6 @@ void check(const Model& model, const Node& node) {
   }
 }
 
-std::filesystem::path folder_of(const std::string& where) {
-  if (std::filesystem::exists(where)) return where;
-  if (const auto embedded = embedded_model_path(where)) return *embedded;
-  throw Error(ErrorKind::input, printable(where) + ": no such folder, and no embedded model has this name (" +
-                                    searched_places("models/" + where) + ")");
-}
-
 bool same_content(const Checkpoint& checkpoint, const std::string& a, const std::string& b) {
   const TensorView x = checkpoint.tensor(a), y = checkpoint.tensor(b);
   if (x.dtype != y.dtype || x.shape != y.shape) return false;
@@ -71,6 +64,20 @@ void untie_stored_heads(Model& model) {
 
 }  // namespace
 
+std::filesystem::path model_folder(const std::string& where) {
+  if (std::filesystem::exists(where)) return where;
+  if (const auto embedded = embedded_model_path(where)) return *embedded;
+  if (where.starts_with("hf:"))
+    throw Error(ErrorKind::unavailable, printable(where) + ": this build cannot fetch models yet; download the repository " +
+                                            "(config.json, the tokenizer's files, *.safetensors) and name its folder");
+  if (where.starts_with("synthetic:"))
+    throw Error(ErrorKind::unavailable, printable(where) +
+                                            ": this build cannot make models of random weights yet; name a folder " +
+                                            "with weights, or an embedded model");
+  throw Error(ErrorKind::input, printable(where) + ": no such folder, and no embedded model has this name (" +
+                                    searched_places("models/" + where) + ")");
+}
+
 bool Model::has(std::string_view tensor) const {
   if (checkpoint->contains(tensor)) return true;
   return tensor.starts_with(graph.base_prefix) && checkpoint->contains(tensor.substr(graph.base_prefix.size()));
@@ -93,7 +100,7 @@ std::string Model::resolve(std::string_view tensor) const {
 
 Model open_model(const std::string& where) {
   Model model;
-  model.path = folder_of(where);
+  model.path = model_folder(where);
   // "models/gpt2/" and "models/gpt2" are the same model.
   const std::filesystem::path clean = std::filesystem::weakly_canonical(model.path);
   model.name = clean.filename().string();

@@ -12,6 +12,26 @@ void check(const TimedShape& shape, const Graph& graph) {
                                     std::to_string(graph.context) + " tokens (--seq)");
 }
 
+template <class T>
+void refuse_repeats(const std::vector<T>& list, const std::string& option) {
+  for (std::size_t i = 0; i < list.size(); ++i)
+    if (std::find(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(i), list[i]) !=
+        list.begin() + static_cast<std::ptrdiff_t>(i))
+      throw Error(ErrorKind::usage, option + " names the same twice");
+}
+
+// With several models an option may be meant for one of the others.
+void refuse_contradictions(const StudyOptions& options, bool classifies) {
+  refuse_repeats(options.batch, "--batch");
+  refuse_repeats(options.seq, "--seq");
+  refuse_repeats(options.phases, "--phase");
+  if (!options.unpadded || options.models.size() != 1) return;
+  if (!classifies)
+    throw Error(ErrorKind::usage, "--unpadded is for sentences: a language model's windows and prompts have the length of --seq");
+  if (!options.seq.empty())
+    throw Error(ErrorKind::usage, "--seq pads sentences to a length and --unpadded leaves them their own: one of the two");
+}
+
 std::vector<TimedShape> crossed(Phase phase, const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& lengths) {
   std::vector<TimedShape> shapes;
   for (const std::int64_t batch : batches)
@@ -27,6 +47,7 @@ std::vector<std::int64_t> or_default(const std::vector<std::int64_t>& given, std
 
 std::vector<TimedShape> timed_shapes(const Graph& graph, const StudyOptions& options) {
   const bool classifies = graph.task == Task::classification;
+  refuse_contradictions(options, classifies);
   // "ref" computes on the CPU, too.
   const bool on_cpu = options.device == "cpu" || options.device == "ref";
   std::vector<Phase> phases = options.phases;
