@@ -73,8 +73,24 @@ struct MeterChoice {
   double assume_watts = 0;
 };
 void add_meter_options(CLI::App& app, MeterChoice& choice);
-/// Opens them; `--meter none` is an empty set that says so.
+/// Opens them, with what calibrations found out about them; `--meter none` is an empty set that says so.
 MeterSet open_chosen_meters(const MeterChoice& choice);
+
+// --- load.cpp, calibrate.cpp
+
+/// Full load of a device, told to the listener (where there is one) as steps of kind "linear" in bf16. Error{unavailable} where
+/// the device has none.
+CalibrationLoad make_load(const std::string& device, int threads, StepListener* listener);
+
+struct CalibrateCommand {
+  StudyOptions options;  ///< device and threads
+  MeterChoice meters;
+  double seconds_scale = 1;
+  OutputOptions output;
+};
+int run_calibration(const CalibrateCommand& command);
+/// "every 100.0 ms, mean of 1000 ms, 12 ms late", of a zone's headline quantity; parts that are not known are left out.
+std::string zone_traits(const Zone& zone);
 
 /// The model in the one format that was chosen, packed on the device that was chosen.
 std::shared_ptr<const PackedModel> pack_chosen(const Model& model, const StudyOptions& options);

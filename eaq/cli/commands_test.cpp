@@ -238,6 +238,41 @@ TEST(Meter, NamesEveryKindAndWhyOthersAreMissing) {
   EXPECT_TRUE(rapl);
 }
 
+TEST(Meter, CalibratesASensorAndThenShowsWhatItFound) {
+  write_text(
+      program::folder() / "sensor.json",
+      R"({"schema":"eaq.synthetic/1","idle_W":80,"watts":{"linear":{"bf16":300}},"period_ms":40,"window_ms":10,"seed":1})");
+  const std::string cache = "XDG_CACHE_HOME='" + (program::folder() / "calibrated").string() + "'";
+  EXPECT_TRUE(json_of(run("meter --meter synthetic:sensor.json --json", cache))
+                  .at("meters")[0]
+                  .at("zones")[0]
+                  .at("calibrated")
+                  .is_null());
+  const Outcome outcome = run("meter --calibrate --meter synthetic:sensor.json --seconds-scale 0.1 --json", cache);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json found = json_of(outcome).at("calibrations").at(0);
+  EXPECT_EQ(found.at("zone"), "synthetic:device");
+  EXPECT_EQ(found.at("label"), "synthetic");
+  EXPECT_GT(found.at("loaded_W").get<double>(), found.at("idle_W").get<double>());
+  EXPECT_EQ(found.at("reference").size(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(found.at("file").get<std::string>()));
+  Json schema = parse_json(read_text(std::string(EAQ_SOURCE_DIR) + "/docs/outputs.schema.json"), "schema");
+  schema["$ref"] = "#/$defs/calibrate";
+  EXPECT_EQ(program::schema_errors(schema.dump(), outcome.out), "");
+  const Json zone = json_of(run("meter --meter synthetic:sensor.json --json", cache)).at("meters")[0].at("zones")[0];
+  EXPECT_EQ(zone.at("calibrated"), found.at("when"));
+  const std::string text = run("meter --meter synthetic:sensor.json", cache).out;
+  EXPECT_NE(text.find("calibrated on " + found.at("when").get<std::string>().substr(0, 10)), std::string::npos) << text;
+}
+
+TEST(Meter, WhatCannotBeCalibratedIsFour) {
+  expect_error(run("meter --calibrate", "EAQ_SYSFS_ROOT=/nowhere"), 4, "--assume-watts");
+  expect_error(run("meter --calibrate --assume-watts 65"), 4, "does not follow a load");
+  expect_error(run("meter --calibrate --meter none"), 4, "none");
+  expect_error(run("meter --calibrate --device ref --assume-watts 65"), 4, "ref");
+  expect_error(run("meter --seconds-scale 2"), 2, "--calibrate");
+}
+
 TEST(Evaluate, PrintsOneRunAsInAStudy) {
   const Json run_json = json_of(run("evaluate tiny-distilbert --format int8 --limit 40 --json"));
   EXPECT_EQ(run_json.at("model"), "tiny-distilbert");

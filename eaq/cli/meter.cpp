@@ -34,16 +34,61 @@ Json first_known(const std::vector<Zone>& zones, std::optional<Seconds> Zone::*f
   return {};
 }
 
-Json json_of(const MeterRow& row) {
+// A row of `eaq meter`, and for each of its zones when it was calibrated, where it was.
+struct CalibratedRow {
+  MeterRow row;
+  std::vector<std::string> when;  // one per zone
+};
+
+// What calibrations found out takes the place of what meters say.
+CalibratedRow with_calibrations(MeterRow row) {
+  MeterProbe& probe = row.probe;
+  CalibratedRow result;
+  for (Zone& zone : probe.zones) {
+    auto found = load_calibration(calibration_folder(), row.kind + ":" + zone.name);
+    if (!found && probe.name != row.kind) found = load_calibration(calibration_folder(), probe.name + ":" + zone.name);
+    result.when.push_back(found ? found->when : "");
+    if (found) learn(zone, traits_of(*found, zone.counter));
+  }
+  result.row = std::move(row);
+  return result;
+}
+
+// The meters that were named, opened; otherwise all kinds.
+std::vector<CalibratedRow> rows_of(const MeterChoice& choice) {
+  std::vector<CalibratedRow> rows;
+  if (choice.specs.empty() && choice.assume_watts <= 0) {
+    for (MeterRow& row : probe_meters(meter_options_from_environment())) rows.push_back(with_calibrations(std::move(row)));
+    return rows;
+  }
+  const MeterSet meters = open_chosen_meters(choice);
+  for (std::size_t m = 0; m < meters.meters().size(); ++m) {
+    const std::string name = meters.meters()[m]->name();
+    MeterRow row{name.substr(0, name.find(':')), {name, true, "", "", {}}};
+    for (const auto& ref : meters.zones())
+      if (ref.meter == m) row.probe.zones.push_back(ref.zone);
+    rows.push_back(with_calibrations(std::move(row)));
+  }
+  return rows;
+}
+
+Json json_of(const CalibratedRow& calibrated) {
+  const MeterRow& row = calibrated.row;
   Json zones = Json::array();
-  for (const Zone& zone : row.probe.zones)
+  for (std::size_t z = 0; z < row.probe.zones.size(); ++z) {
+    const Zone& zone = row.probe.zones[z];
+    const std::string& when = calibrated.when[z];
     zones.push_back({{"name", zone.name},
                      {"role", role_name(zone.role)},
                      {"counter", zone.counter},
                      {"period_ms", milliseconds(zone.period)},
                      {"window_ms", milliseconds(zone.window)},
                      {"range_J", zone.range ? Json(zone.range->value()) : Json()},
-                     {"scale_uncertainty", zone.uncertainty ? Json(*zone.uncertainty) : Json()}});
+                     {"scale_uncertainty", zone.uncertainty ? Json(*zone.uncertainty) : Json()},
+                     {"lag_ms", milliseconds(zone.lag)},
+                     {"aliases", zone.aliases},
+                     {"calibrated", when.empty() ? Json() : Json(when)}});
+  }
   Json json{{"name", row.probe.name.empty() ? row.kind : row.probe.name}, {"kind", row.kind}, {"available", row.probe.available}};
   if (!row.probe.available) json["reason"] = printable(row.probe.reason);
   if (!row.probe.advice.empty()) json["advice"] = printable(row.probe.advice);
@@ -61,7 +106,8 @@ std::string how_to_name(const std::string& kind) {
   return "--meter " + kind + argument + ": " + std::string(entry->summary);
 }
 
-std::string text_of(const MeterRow& row) {
+std::string text_of(const CalibratedRow& calibrated) {
+  const MeterRow& row = calibrated.row;
   const MeterProbe& probe = row.probe;
   std::string text = (probe.available ? "+ " : "- ") + (probe.name.empty() ? row.kind : probe.name);
   text.resize(std::max<std::size_t>(text.size(), 14), ' ');
@@ -76,18 +122,22 @@ std::string text_of(const MeterRow& row) {
     zones += ")";
   }
   if (zones.empty()) zones = how_to_name(row.kind);
-  return text + " " + printable(zones) + "\n";
+  text += " " + printable(zones) + "\n";
+  for (std::size_t z = 0; z < probe.zones.size(); ++z)
+    if (const std::string& when = calibrated.when[z]; !when.empty())
+      text += "               " + printable(probe.zones[z].name) + ": " + zone_traits(probe.zones[z]) + " (calibrated on " +
+              printable(when.substr(0, when.find('T'))) + ")\n";
+  return text;
 }
 
-int run(const OutputOptions& output) {
-  const std::vector<MeterRow> rows = probe_meters(meter_options_from_environment());
+int run(const CalibrateCommand& command) {
   Json meters = Json::array();
   std::string text;
-  for (const MeterRow& row : rows) {
+  for (const CalibratedRow& row : rows_of(command.meters)) {
     meters.push_back(json_of(row));
     text += text_of(row);
   }
-  print(output.json
+  print(command.output.json
             ? Json{{"meters", meters}}.dump(2) + "\n"
             : text + "A study uses the sensors marked +. Others are named: --meter KIND:ARGUMENT, or --assume-watts W.\n");
   return 0;
@@ -96,9 +146,21 @@ int run(const OutputOptions& output) {
 }  // namespace
 
 void define_meter(CLI::App& app, Action& chosen) {
-  auto output = std::make_shared<OutputOptions>();
-  add_output_options(app, *output);
-  app.callback([&chosen, output] { chosen = [output] { return run(*output); }; });
+  auto command = std::make_shared<CalibrateCommand>();
+  auto calibrating = std::make_shared<bool>(false);
+  auto* flag = app.add_flag("--calibrate", *calibrating,
+                            "drive the device for some 75 s and find each sensor's period, window, lag, noise and aliasing");
+  add_device_options(app, command->options);
+  add_meter_options(app, command->meters);
+  app.add_option("--seconds-scale", command->seconds_scale, "with --calibrate: shorter or longer than 75 s, by this factor")
+      ->check(CLI::Range(0.05, 20.0))
+      ->type_name("X")
+      ->needs(flag)
+      ->capture_default_str();
+  add_output_options(app, command->output);
+  app.callback([&chosen, command, calibrating] {
+    chosen = [command, calibrating] { return *calibrating ? run_calibration(*command) : run(*command); };
+  });
 }
 
 }  // namespace eaq

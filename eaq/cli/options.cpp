@@ -168,7 +168,9 @@ void add_meter_options(CLI::App& app, MeterChoice& choice) {
 MeterSet open_chosen_meters(const MeterChoice& choice) {
   std::optional<Watts> assumed;
   if (choice.assume_watts > 0) assumed = Watts(choice.assume_watts);
-  return open_meters(choice.specs, assumed, meter_options_from_environment());
+  MeterSet meters = open_meters(choice.specs, assumed, meter_options_from_environment());
+  apply_calibrations(meters, calibration_folder());
+  return meters;
 }
 
 std::shared_ptr<const PackedModel> pack_chosen(const Model& model, const StudyOptions& options) {

@@ -49,7 +49,7 @@ struct ZoneRecord {
 
 struct SampleRecord {
   std::vector<ZoneRecord> zones;
-  double polls_per_s = 0;  ///< how often the sampler looked
+  double polls_per_s = 0;  ///< how often the sampler looked, by the median of its latest distances
 };
 
 /// Polls meters and keeps only what is new: edges of counters, and powers that changed or are 50 ms old. On a VirtualClock it
@@ -65,8 +65,9 @@ class Sampler {
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
 
-  Seconds origin() const;  ///< the clock's time at which the record starts
-  SampleRecord stop();     ///< a last look, then the whole record
+  Seconds origin() const;        ///< the clock's time at which the record starts
+  SampleRecord stop();           ///< a last look, then the whole record
+  SampleRecord record_so_far();  ///< a copy
   /// Mean power of some zones, added up, from `since` (clock time) until now; nothing where one cannot tell yet.
   std::optional<Watts> recent_power(std::span<const std::size_t> zones, Seconds since);
 
@@ -189,7 +190,9 @@ using ProgressCallback = std::function<void(double done, std::string_view what)>
 struct BlockOptions {
   int blocks = 8;  ///< each visits every workload once in random order and once in reverse
   /// A visit's length. 0: 2 s where a counter or power moves every 100 ms or its period is unknown, less for quicker ones (20
-  /// periods, at least 0.3 s), 0.25 s where no energy is read.
+  /// periods, at least 0.3 s), 0.25 s where no energy is read. Its first quarter, at most 0.5 s, is dropped. Where more of the
+  /// sensor is known, the visit is longer: it also drops the lag, and what a sampled power averages in of the visit before, and
+  /// keeps as much as that and, where no length is given, 8 values.
   Seconds min_seconds{0};
   std::uint64_t seed = 0;
   ZoneRole device = ZoneRole::cpu;      ///< what computes: chooses the headline zone
@@ -254,3 +257,5 @@ void write_visits(const std::filesystem::path& path, std::span<const Visit> visi
 std::vector<Visit> read_visits(const std::filesystem::path& path);
 
 }  // namespace eaq
+
+#include "eaq/measure/calibration.h"  // what sensors do with a known load; it needs the records above

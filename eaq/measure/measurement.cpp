@@ -54,6 +54,16 @@ std::optional<Seconds> Measurement::period() const {
   return slowest;
 }
 
+Seconds Measurement::memory() const {
+  Seconds longest;
+  for (const std::size_t z : analysis_.headline) {
+    const Zone& zone = meters_.zones()[z].zone;
+    const Seconds window = zone.counter ? Seconds(0) : zone.window.value_or(Seconds(0));
+    longest = std::max(longest, window + zone.lag.value_or(Seconds(0)));
+  }
+  return longest;
+}
+
 void Measurement::warm_up(std::size_t workload, std::int64_t iterations) {
   for (std::int64_t i = 0; i < iterations; ++i) {
     const Seconds start = clock_.now();
@@ -194,6 +204,11 @@ bool Measurement::seldom(std::size_t w, const WorkloadResult& result) const {
   return std::any_of(visits_.begin(), visits_.end(), [&](const Visit& v) { return v.workload == w && v.joules && v.edges < 4; });
 }
 
+bool Measurement::aliases() const {
+  return std::any_of(analysis_.headline.begin(), analysis_.headline.end(),
+                     [&](std::size_t z) { return meters_.zones()[z].zone.aliases; });
+}
+
 MeasureResult Measurement::finish(bool mean_power) {
   SampleRecord record;
   if (sampler_) record = sampler_->stop();
@@ -216,6 +231,8 @@ MeasureResult Measurement::finish(bool mean_power) {
     if (seldom(w, one))
       one.notes.push_back(
           "the power moves seldom within a visit and mixes in the one before: lengthen the visits (--min-seconds)");
+    if (one.energy && one.energy->method != EnergyMethod::counter && aliases())
+      one.notes.push_back("the power sensor aliases: work that keeps step with it is read wrong (eaq meter --calibrate)");
     if (one.void_visits > 0)
       one.notes.push_back(std::to_string(one.void_visits) + " visits are void for energy; visits.csv says why");
   }

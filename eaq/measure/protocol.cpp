@@ -3,6 +3,8 @@
 namespace eaq {
 namespace {
 
+constexpr double fewest_values = 8;  // of a sensor, within what a visit keeps
+
 VisitPlan plan_visits(const Measurement& session, const BlockOptions& options) {
   const bool sensor = session.reads_energy() && !session.only_assumed();
   Seconds length = options.min_seconds;
@@ -14,7 +16,15 @@ VisitPlan plan_visits(const Measurement& session, const BlockOptions& options) {
     }
   }
   // What an averaging sensor still remembers of the visit before is dropped; where only time counts, the caches' refill is.
-  return {length, sensor ? std::min(Seconds(0.5), length * 0.25) : length * 0.1, 0};
+  if (!sensor) return {length, length * 0.1, 0};
+  VisitPlan plan{length, std::min(Seconds(0.5), length * 0.25), 0};
+  const Seconds period = session.period().value_or(Seconds(0)), memory = session.memory();
+  if (memory <= Seconds(0)) return plan;
+  Seconds kept = std::max(length - plan.drop, memory);
+  if (options.min_seconds <= Seconds(0)) kept = std::max(kept, period * fewest_values);
+  plan.drop = std::max(plan.drop, memory + period);
+  plan.length = plan.drop + kept;
+  return plan;
 }
 
 void check(std::span<const Workload> workloads) {

@@ -26,6 +26,8 @@ class Measurement {
   bool only_assumed() const;  ///< the headline is a constant that the user stated
   /// The slowest period among the headline zones; nothing where one is unknown.
   std::optional<Seconds> period() const;
+  /// How long the headline still shows what ran before: of a sampled power its window and lag, of a counter its lag.
+  Seconds memory() const;
   Seconds typical(std::size_t w) const { return typical_[w]; }  ///< one run, as the first passes took
 
   void warm_up(std::size_t workload, std::int64_t iterations);
@@ -42,6 +44,7 @@ class Measurement {
   Seconds since_start(Seconds t) const { return t - origin_; }
   Visit describe(std::size_t workload, int block, int position) const;
   bool seldom(std::size_t w, const WorkloadResult& result) const;
+  bool aliases() const;  // a headline zone does
   void add_percentiles(WorkloadResult& result, std::size_t w) const;
   void add_control(WorkloadResult& result, std::size_t w, const SampleRecord& record) const;
 

@@ -10,6 +10,7 @@
 namespace eaq {
 namespace {
 
+constexpr std::size_t remembered_looks = 4096;
 constexpr Seconds power_spacing(0.05);  // an unchanged power is noted so often
 
 // What the sampler remembers of a zone between two polls.
@@ -58,6 +59,12 @@ struct Sampler::State {
   void look() {
     const std::vector<Reading> readings = meters.read();
     const std::lock_guard lock(mutex);
+    const Seconds now = clock.now();
+    if (last_look) {
+      if (distances.size() < remembered_looks) distances.push_back(0);
+      distances[looks++ % distances.size()] = (now - *last_look).value();
+    }
+    last_look = now;
     for (std::size_t z = 0; z < readings.size(); ++z) note(record.zones[z], tracks[z], readings[z]);
   }
 
@@ -100,6 +107,11 @@ struct Sampler::State {
          zone.name + " fell from " + std::to_string(track.energy->value()) + " to " + std::to_string(now.value()) + " J"});
   }
 
+  // A slow read makes looks rarer than was asked for. The median knows nothing of the pauses in which other programs ran.
+  void count_looks() {
+    if (!distances.empty()) record.polls_per_s = 1 / std::max(median(distances), 1e-6);
+  }
+
   // Looks at even distances beat with a sensor's own period, and a slow beat bends the slope of every window alike: 0.2 % for
   // looks every 10 ms at a period of 50.1 ms. Uneven ones make noise of it, which the interval knows.
   Seconds next_look() { return clock.now() + poll * (0.5 + dither.uniform()); }
@@ -119,6 +131,9 @@ struct Sampler::State {
   std::mutex mutex;  // guards record and tracks
   SampleRecord record;
   std::vector<Track> tracks;
+  std::optional<Seconds> last_look;
+  std::vector<double> distances;  // of the latest looks
+  std::size_t looks = 0;
   Rng dither{0};
   std::atomic<bool> ending{false};
   std::thread thread;
@@ -151,7 +166,15 @@ SampleRecord Sampler::stop() {
   if (state.simulated != nullptr) state.simulated->stop(state.ticker);
   if (state.thread.joinable()) state.thread.join();
   state.look();
+  state.count_looks();
   return std::move(state.record);
+}
+
+SampleRecord Sampler::record_so_far() {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  state.count_looks();
+  return state.record;
 }
 
 std::optional<Watts> Sampler::recent_power(std::span<const std::size_t> zones, Seconds since) {

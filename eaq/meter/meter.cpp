@@ -74,6 +74,13 @@ std::vector<Reading> MeterSet::read() {
   return readings;
 }
 
+void learn(Zone& zone, const ZoneTraits& traits) {
+  if (traits.period) zone.period = traits.period;
+  if (traits.window) zone.window = traits.window;
+  if (traits.lag) zone.lag = traits.lag;
+  if (traits.aliases) zone.aliases = *traits.aliases;
+}
+
 StepListener* MeterSet::listener() {
   if (!fan_out_ || fan_out_->listeners.empty()) return nullptr;
   return fan_out_->listeners.size() == 1 ? fan_out_->listeners.front() : fan_out_.get();

@@ -83,7 +83,17 @@ struct Zone {
   std::optional<Seconds> window;        ///< that a power value averages over, where known
   std::optional<Joules> range;          ///< at which the raw counter wraps, where known
   std::optional<double> uncertainty{};  ///< of its scale, as a fraction, where known
+  std::optional<Seconds> lag{};         ///< by which a new value is behind when it appears, where known
+  bool aliases = false;                 ///< known to read bursts wrong by their phase: part of the time it does not look
 };
+
+/// What a calibration finds out about a zone.
+struct ZoneTraits {
+  std::optional<Seconds> period, window, lag;
+  std::optional<bool> aliases;
+};
+/// Takes the place of what a meter says of its zone; what is not given stays.
+void learn(Zone& zone, const ZoneTraits& traits);
 
 /// The state of the device at one moment, for visits.csv, and reasons not to believe a window.
 struct Condition {
@@ -161,6 +171,7 @@ class MeterSet {
 
   std::span<const std::unique_ptr<Meter>> meters() const { return meters_; }
   std::span<const ZoneRef> zones() const { return zones_; }
+  void learn(std::size_t zone, const ZoneTraits& traits) { eaq::learn(zones_.at(zone).zone, traits); }
   bool empty() const { return meters_.empty(); }
   const std::string& why_none() const {
     return why_none_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "eaq/result/result.h"
 
@@ -19,5 +20,23 @@ std::string csv_table(const Study& study);
 
 /// One run in a few lines, as `eaq evaluate` prints it.
 std::string screen_run(const Run& run);
+
+/// What a sensor showed over time, and the load beneath it.
+struct Curve {
+  struct Point {
+    double time, value;  ///< the value holds until the next point
+  };
+  struct Switch {
+    double time;
+    bool on;
+  };
+  std::vector<Point> values;  ///< in order of time
+  std::vector<Switch> load;   ///< likewise; off before the first
+  double from = 0, to = 1;    ///< the part that is drawn, in seconds
+  std::string unit = "W";
+};
+/// In Unicode blocks, 76 columns wide at most: the curve (means over each column), under it the share of each column in which the
+/// load was on, and the seconds. Empty where no value lies in the part.
+std::string draw(const Curve& curve);
 
 }  // namespace eaq

@@ -156,5 +156,34 @@ TEST(Numbers, KeepTheDigitsThatMatter) {
   EXPECT_EQ(small_number(INFINITY), "not finite");
 }
 
+TEST(Curve, IsAStepOverItsLoadWithinSeventySixColumns) {
+  const Curve step{.values = {{0, 100}, {5, 700}}, .load = {{4.5, true}}, .from = 0, .to = 10};
+  std::istringstream lines(draw(step));
+  std::vector<std::string> all;
+  for (std::string line; std::getline(lines, line);) {
+    const auto columns =
+        std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+    EXPECT_LE(columns, 76);
+    all.push_back(line);
+  }
+  ASSERT_EQ(all.size(), 8u);
+  EXPECT_NE(all[0].find("700 W"), std::string::npos);
+  EXPECT_NE(all[5].find("0.00 W"), std::string::npos);
+  const auto full = [](const std::string& line) {
+    std::size_t count = 0;
+    for (auto at = line.find("█"); at != std::string::npos; at = line.find("█", at + 1)) ++count;
+    return count;
+  };
+  EXPECT_EQ(full(all[0]), 32u);
+  EXPECT_EQ(full(all[3]), 32u);
+  EXPECT_EQ(full(all[6]), 35u);
+  EXPECT_NE(all[7].find("10.0 s"), std::string::npos);
+}
+
+TEST(Curve, WithoutAValueIsNotDrawn) {
+  EXPECT_EQ(draw({.values = {{20, 1}}, .from = 0, .to = 10}), "");
+  EXPECT_EQ(draw({}), "");
+}
+
 }  // namespace
 }  // namespace eaq
