@@ -3,6 +3,7 @@
 #pragma once
 
 #include "eaq/base/clock.h"
+#include "eaq/base/command.h"
 #include "eaq/base/error.h"
 #include "eaq/base/file.h"
 #include "eaq/base/interrupt.h"

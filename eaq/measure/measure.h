@@ -65,9 +65,10 @@ class Sampler {
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
 
-  Seconds origin() const;        ///< the clock's time at which the record starts
-  SampleRecord stop();           ///< a last look, then the whole record
-  SampleRecord record_so_far();  ///< a copy
+  Seconds origin() const;                              ///< the clock's time at which the record starts
+  SampleRecord stop();                                 ///< a last look, then the whole record
+  SampleRecord record_so_far();                        ///< a copy
+  std::int64_t seen(std::size_t zone, Seconds since);  ///< edges of its counter, or values of its power, since that clock time
   /// Mean power of some zones, added up, from `since` (clock time) until now; nothing where one cannot tell yet.
   std::optional<Watts> recent_power(std::span<const std::size_t> zones, Seconds since);
 
@@ -120,6 +121,70 @@ WindowEnergy window_energy(const ZoneRecord& zone, Seconds start, Seconds end);
 /// The original study's arithmetic: mean of the power as a 20 Hz logger sees it, times the time. Where a zone gives no power, its
 /// counter's differences over 50 ms stand for it.
 WindowEnergy mean_power_energy(const ZoneRecord& zone, Seconds start, Seconds end);
+
+// --- spans: a foreign command between two quiet stretches ---------------------------------------------------------------------
+
+/// Nothing is known of what happens between start and end; before and after, the power is steady. Times since the record's start.
+struct Span {
+  Seconds quiet_from, start, end, quiet_until;
+};
+
+/// An estimate of a quantity with its standard error and that error's degrees of freedom.
+struct Uncertain {
+  double value = 0, error = 0, degrees = 1;
+  Interval ci95() const;  ///< value +- t(degrees) error
+};
+
+/// Joules of one zone within a span, or why there are none.
+struct SpanEnergy {
+  std::optional<Uncertain> joules;
+  std::optional<Uncertain> idle_watts;  ///< in the quiet stretch before; nothing where it is too short
+  EnergyMethod method = EnergyMethod::counter;
+  Fault fault = Fault::none;  ///< why there are no joules
+  std::string reason;
+};
+
+/// The energy of a span: the difference of the counter's values at its ends. A sensor of power has no counter, and the integral
+/// of its values (trapezoids) stands for one.
+///
+/// The value at an end is extrapolated from the quiet side: the nearest edge, and the quiet stretch's own power from there to the
+/// end. What the load does, and when within a period it begins, does not enter. A counter that shows everything late by a lag L
+/// moves both values alike, and only (power after - power before) x L is left; after the end, edges count from one period (of a
+/// power: and its averaging window) on, so that no lag up to that hides joules.
+///
+/// Its error has two parts, added in squares:
+///  - each end: the power near it lies within the range R of the quiet cells' powers (a cell is what lies between two edges),
+///    wherever within a period the end falls: R x max(period, distance to the edge) / sqrt(12), the standard deviation of a
+///    uniform place. R holds the detection and the rounding of edges, and the difference of the two stretches that a lag would
+///    charge.
+///  - the sensor: the scatter s of a cell's joules in the quiet stretches, accumulated over the cells of the span like a random
+///    walk: s sqrt(n). For a power, whose values between the looks nobody has seen, s is at least what successive cells of the
+///    span itself differ by (von Neumann 1941: sum of squared differences / 2(n - 1)).
+///
+/// Where a quiet side has fewer than 3 edges, the value at that end is interpolated between the edges around it. A step of power
+/// dP at a place u within the cell then leaves an error u(1 - u) dP x period, at most R x period / sqrt(12) in the mean over u,
+/// with R over the cells around the end. Without an edge on both sides there are no joules.
+SpanEnergy span_energy(const ZoneRecord& zone, const Span& span);
+
+/// The joules of several zones, each with its own independent error (degrees: the smallest), and a span's joules above idle.
+Uncertain sum_of(std::span<const Uncertain> parts);
+Uncertain above_idle(const Uncertain& joules, const Uncertain& idle_watts, Seconds length);
+
+struct SpanOptions {
+  std::vector<std::size_t> zones;  ///< whose values a quiet stretch must hold
+  std::int64_t values = 8;         ///< so many of each
+  Seconds least{0.3}, most{5};     ///< a quiet stretch lasts at least and at most this
+  Seconds idle{0};                 ///< the first one lasts at least this
+  int repeat = 1;
+};
+
+struct SpanRecord {
+  std::vector<Span> spans;
+  SampleRecord record;
+};
+
+/// Runs `act` between quiet stretches, `repeat` times or until it returns false or Ctrl-C was caught.
+SpanRecord record_spans(MeterSet& meters, Clock& clock, const SpanOptions& options, const std::function<bool()>& act);
 
 /// An estimate over blocks (or trials): mean and 95 % interval, and the values that it rests on.
 struct Estimate {

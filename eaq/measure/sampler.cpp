@@ -177,6 +177,16 @@ SampleRecord Sampler::record_so_far() {
   return state.record;
 }
 
+std::int64_t Sampler::seen(std::size_t zone, Seconds since) {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  const ZoneRecord& record = state.record.zones.at(zone);
+  std::int64_t values = 0;
+  for (auto at = record.samples.rbegin(); at != record.samples.rend() && at->time >= since - state.origin; ++at)
+    values += record.zone.counter ? at->energy.has_value() : at->power.has_value();
+  return values;
+}
+
 std::optional<Watts> Sampler::recent_power(std::span<const std::size_t> zones, Seconds since) {
   State& state = *state_;
   const Seconds start = since - state.origin, end = state.clock.now() - state.origin;
