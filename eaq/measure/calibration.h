@@ -69,6 +69,7 @@ struct ReferenceRun {
   std::string when;                ///< UTC
   std::string load;                ///< runs of different loads are never compared
   std::vector<double> J_per_unit;  ///< one per repeat
+  std::vector<double> s_per_unit;  ///< likewise; fewer where an earlier version wrote none
 };
 
 struct ZoneCalibration {
@@ -78,10 +79,11 @@ struct ZoneCalibration {
   std::string unusable;  ///< why nothing was found: not empty where the load does not show, say
   std::optional<SensorFigures<Joules>> counter;
   std::optional<SensorFigures<Watts>> power;
-  std::optional<Watts> idle, loaded;     ///< levels of the steps
-  std::vector<ReferenceRun> reference;   ///< this calibration's last, earlier ones before it
-  std::optional<double> between_run_sd;  ///< of log joules per unit, over all repeats of the last load
-  int repeats = 0;                       ///< that between_run_sd rests on
+  std::optional<Watts> idle, loaded;          ///< levels of the steps
+  std::vector<ReferenceRun> reference;        ///< this calibration's last, earlier ones before it
+  std::optional<double> between_run_sd;       ///< of log joules per unit, over all repeats of the last load
+  std::optional<double> between_run_sd_time;  ///< of log seconds per unit, likewise; nothing where not every repeat has them
+  int repeats = 0;                            ///< that between_run_sd rests on
 };
 
 /// What one zone's record tells, given the load. Sees times and values only.

@@ -79,20 +79,27 @@ const Json* object_at(const Json& root, const std::string& key, const std::strin
   return &*at;
 }
 
+std::vector<double> positive_numbers(const Json& object, const char* key, const std::string& name) {
+  const auto values = object.find(key);
+  if (values == object.end() || !values->is_array()) throw Error(ErrorKind::input, name + ": '" + key + "' is not a list");
+  std::vector<double> numbers;
+  for (const Json& value : *values) {
+    if (!value.is_number() || !(value.get<double>() > 0))
+      throw Error(ErrorKind::input, name + ": " + key + " holds " + value.dump() + ", which is no number above 0");
+    numbers.push_back(value.get<double>());
+  }
+  return numbers;
+}
+
 std::vector<ReferenceRun> read_reference(const Json& root, const std::string& name) {
   std::vector<ReferenceRun> runs;
   const auto at = root.find("reference");
   if (at == root.end()) return runs;
   if (!at->is_array()) throw Error(ErrorKind::input, name + ": 'reference' is not a list");
   for (const Json& one : *at) {
-    ReferenceRun run{get<std::string>(one, "when", name), get<std::string>(one, "load", name), {}};
-    const auto values = one.find("J_per_unit");
-    if (values == one.end() || !values->is_array()) throw Error(ErrorKind::input, name + ": 'J_per_unit' is not a list");
-    for (const Json& value : *values) {
-      if (!value.is_number() || !(value.get<double>() > 0))
-        throw Error(ErrorKind::input, name + ": J_per_unit holds " + value.dump() + ", which is no number above 0");
-      run.J_per_unit.push_back(value.get<double>());
-    }
+    ReferenceRun run{get<std::string>(one, "when", name), get<std::string>(one, "load", name), {}, {}};
+    run.J_per_unit = positive_numbers(one, "J_per_unit", name);
+    if (one.contains("s_per_unit")) run.s_per_unit = positive_numbers(one, "s_per_unit", name);
     runs.push_back(std::move(run));
   }
   return runs;
@@ -109,10 +116,12 @@ std::string to_json(const ZoneCalibration& c) {
   root["idle_W"] = c.idle ? Json(c.idle->value()) : Json();
   root["loaded_W"] = c.loaded ? Json(c.loaded->value()) : Json();
   root["between_run_sd"] = c.between_run_sd ? Json(*c.between_run_sd) : Json();
+  root["between_run_sd_time"] = c.between_run_sd_time ? Json(*c.between_run_sd_time) : Json();
   root["repeats"] = c.repeats;
   root["reference"] = Json::array();
   for (const ReferenceRun& run : c.reference)
-    root["reference"].push_back({{"when", run.when}, {"load", printable(run.load)}, {"J_per_unit", run.J_per_unit}});
+    root["reference"].push_back(
+        {{"when", run.when}, {"load", printable(run.load)}, {"J_per_unit", run.J_per_unit}, {"s_per_unit", run.s_per_unit}});
   return root.dump(2) + "\n";
 }
 

@@ -136,6 +136,8 @@ TEST(Calibration, OfACounterWithoutAPowerHasNoPowersFigures) {
   EXPECT_EQ(c.repeats, 5);
   ASSERT_TRUE(c.between_run_sd);
   EXPECT_LT(*c.between_run_sd, 0.01);
+  ASSERT_TRUE(c.between_run_sd_time);
+  EXPECT_LT(*c.between_run_sd_time, 0.01);
 }
 
 TEST(Calibration, WithoutNoiseIsTheSame) {
@@ -204,19 +206,28 @@ TEST_F(CalibrationFile, KeepsTheReferencesOfEarlierCalibrations) {
   ZoneCalibration c;
   c.zone = "nvml:GPU-1/instant";
   c.load = "a";
-  c.reference = {{"2026-01-01T00:00:00Z", "a", {1.0, 1.1}}};
+  c.reference = {{"2026-01-01T00:00:00Z", "a", {1.0, 1.1}, {0.5, 0.6}}};
   const auto file = store_calibration(folder, c);
   EXPECT_EQ(file.filename(), "nvml%3AGPU-1%2Finstant.json");
-  c.reference = {{"2026-01-02T00:00:00Z", "b", {5.0}}};
+  c.reference = {{"2026-01-02T00:00:00Z", "b", {5.0}, {}}};
   store_calibration(folder, c);
   EXPECT_FALSE(c.between_run_sd);  // one repeat of load b
-  c.reference = {{"2026-01-03T00:00:00Z", "a", {1.2}}};
+  EXPECT_FALSE(c.between_run_sd_time);
+  c.reference = {{"2026-01-03T00:00:00Z", "a", {1.2}, {0.7}}};
   store_calibration(folder, c);
   const auto back = load_calibration(folder, c.zone);
   ASSERT_TRUE(back);
   EXPECT_EQ(back->reference.size(), 3u);
   EXPECT_EQ(back->repeats, 3);
   EXPECT_NEAR(*back->between_run_sd, std::sqrt(variance(std::vector<double>{0, std::log(1.1), std::log(1.2)})), 1e-12);
+  ASSERT_TRUE(back->between_run_sd_time);
+  EXPECT_NEAR(*back->between_run_sd_time, std::sqrt(variance(std::vector<double>{std::log(0.5), std::log(0.6), std::log(0.7)})),
+              1e-12);
+  // A file of a version that kept no seconds: joules alone.
+  c.reference = {{"2026-01-04T00:00:00Z", "a", {1.3}, {}}};
+  store_calibration(folder, c);
+  EXPECT_TRUE(c.between_run_sd);
+  EXPECT_FALSE(c.between_run_sd_time);
 }
 
 TEST_F(CalibrationFile, TellsAnOpenedMeterWhatWasFound) {

@@ -318,6 +318,7 @@ ReferenceRun reference_of(const ZoneRecord& zone, const LoadTimeline& timeline) 
     const WindowEnergy energy = window_energy(zone, s.start, s.end);
     if (energy.joules && *energy.joules > Joules(0))
       run.J_per_unit.push_back(energy.joules->value() / static_cast<double>(s.units));
+    run.s_per_unit.push_back((s.end - s.start).value() / static_cast<double>(s.units));
   }
   return run;
 }
@@ -378,14 +379,18 @@ ZoneCalibration analyse_calibration(const ZoneRecord& zone, const LoadTimeline& 
 
 void settle_between_runs(ZoneCalibration& calibration) {
   calibration.between_run_sd.reset();
+  calibration.between_run_sd_time.reset();
   calibration.repeats = 0;
   if (calibration.reference.empty()) return;
-  std::vector<double> logs;
-  for (const ReferenceRun& run : calibration.reference)
-    if (run.load == calibration.reference.back().load)
-      for (const double joules : run.J_per_unit) logs.push_back(std::log(joules));
+  std::vector<double> logs, times;
+  for (const ReferenceRun& run : calibration.reference) {
+    if (run.load != calibration.reference.back().load) continue;
+    for (const double joules : run.J_per_unit) logs.push_back(std::log(joules));
+    for (const double seconds : run.s_per_unit) times.push_back(std::log(seconds));
+  }
   calibration.repeats = static_cast<int>(logs.size());
   if (logs.size() >= 2) calibration.between_run_sd = std::sqrt(variance(logs));
+  if (times.size() >= 2 && times.size() == logs.size()) calibration.between_run_sd_time = std::sqrt(variance(times));
 }
 
 }  // namespace eaq
