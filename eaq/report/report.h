@@ -1,6 +1,8 @@
 // report: what people read, from results alone. Every number carries its unit, its interval, and how it was obtained.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,58 @@ std::string markdown_report(const Study& study);
 
 /// One line per run, numbers in full: study.csv. Empty cells are what is not available.
 std::string csv_table(const Study& study);
+
+// --- two results --------------------------------------------------------------------------------------------------------------
+
+/// Of b against a. `not_comparable` and `no_difference` are no verdict on either.
+enum class Verdict { better, worse, no_difference, not_comparable };
+std::string_view name_of(Verdict verdict);  ///< "better", "worse", "no difference shown", "not comparable"
+
+/// One metric of two runs of one model at one shape.
+struct ComparedPair {
+  std::string model, task, phase, unit;
+  std::int64_t batch = 0, seq = 0;
+  std::string format;           ///< of both; two different ones as "fp32 / int8"
+  std::string metric;           ///< "energy" (mJ per sample), "latency", "throughput" or "quality" (accuracy or perplexity)
+  std::optional<Figure> ratio;  ///< a / b, with its 95 % interval (of this pair alone)
+  std::optional<double> p;      ///< that the ratio is 1, Holm-adjusted over the pairs of the metric
+  Verdict verdict = Verdict::not_comparable;
+  std::string reason;                ///< why they cannot be compared, or what to know about the verdict
+  std::optional<double> regression;  ///< where worse: by what fraction b is worse than a
+};
+
+/// How much the same work differs from run to run of the program, beyond what blocks within a run show: the standard deviation of
+/// the logarithm over repeats.
+struct BetweenRuns {
+  std::optional<double> energy_sd, time_sd;
+  int repeats = 0;
+};
+/// By a meter's headline zones ("rapl:package-0"), as meter --calibrate found it; empty where it was not run. For time alone the
+/// name is the device's.
+using BetweenRunsOf = std::function<std::optional<BetweenRuns>(const std::string& id)>;
+
+struct StudyComparison {
+  std::vector<ComparedPair> pairs;
+  std::vector<std::string> unpaired;  ///< runs that only one of the two has
+};
+
+/// Every run of `a` against the run of `b` with the same model, task, phase, unit, batch, seq and format: the logarithm of the
+/// ratio of means has the variance of the blocks of both and, for energy and time, twice the between-run variance, since a whole
+/// run of the program stands on each side; degrees of freedom by Welch (1947) and Satterthwaite (1946), so that few repeats count
+/// as few. Quality compares two intervals as independent (the items are the same, and their results are not in the files: this
+/// errs towards "no difference shown"). Different devices, labels or methods, and for quality other models or data, are not
+/// comparable. Error{input} where no run of the two matches.
+StudyComparison compare_studies(const Study& a, const Study& b, const BetweenRunsOf& between_runs);
+
+/// Of one study: its runs in the formats `a` against those in the formats `b`, interleaved as they were.
+StudyComparison compare_formats(const Study& study, const std::vector<std::string>& a, const std::vector<std::string>& b);
+
+/// The worst regression shown beyond `bound` (a fraction): verdict worse, and so the whole interval on that side, and the
+/// estimate beyond.
+const ComparedPair* beyond(const StudyComparison& comparison, double bound);
+
+std::string to_json(const StudyComparison& comparison);  ///< {"pairs": [...], "unpaired": [...]}
+std::string screen_comparison(const StudyComparison& comparison, const std::string& a, const std::string& b);
 
 /// One run in a few lines, as `eaq evaluate` prints it.
 std::string screen_run(const Run& run);
