@@ -35,6 +35,12 @@ void define_generate(CLI::App& app, Action& chosen);
 void define_inspect(CLI::App& app, Action& chosen);
 void define_doctor(CLI::App& app, Action& chosen);
 void define_meter(CLI::App& app, Action& chosen);
+void define_measure(CLI::App& app, Action& chosen);
+void define_compare(CLI::App& app, Action& chosen);
+
+/// Of `eaq measure OPTIONS -- COMMAND...`: keeps the command for later, since it is not ours to read, and returns how many
+/// arguments are left.
+int keep_measured_command(int count, char** arguments);
 
 // --- output.cpp
 
@@ -44,6 +50,7 @@ bool print(std::string_view text);
 /// Makes sure that standard streams are open, so that no file takes their place, and that a closed pipe is an error, not a
 /// signal.
 void prepare_standard_streams();
+bool broken_pipes_were_ignored();  ///< before that, as by a parent's wish
 /// What was typed, for manifests; set by main.
 void set_command_line(std::vector<std::string> arguments);
 const std::vector<std::string>& command_line();
@@ -91,6 +98,22 @@ struct CalibrateCommand {
 int run_calibration(const CalibrateCommand& command);
 /// "every 100.0 ms, mean of 1000 ms, 12 ms late", of a zone's headline quantity; parts that are not known are left out.
 std::string zone_traits(const Zone& zone);
+
+// --- study.cpp
+
+struct StudyCommand {
+  StudyOptions options;
+  MeterChoice meters;
+  std::optional<std::filesystem::path> out;
+  std::filesystem::path like;
+  std::string method;
+  OutputOptions output;
+};
+/// What a result's manifest says was typed, but for --out. Error{input} where this version has no such options; `name` is the
+/// result's.
+StudyCommand command_of(const Study& result, const std::string& name);
+/// Options that say more than one field, and those that exclude each other.
+void settle(StudyCommand& command);
 
 /// The model in the one format that was chosen, packed on the device that was chosen.
 std::shared_ptr<const PackedModel> pack_chosen(const Model& model, const StudyOptions& options);

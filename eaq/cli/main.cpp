@@ -9,7 +9,7 @@
 namespace eaq {
 
 std::span<const Command> commands() {
-  static const std::array<Command, 8> all{{
+  static const std::array<Command, 10> all{{
       {"study", "the main job: every format x model in one table (the embedded models where none is named)",
        "eaq study models/gpt2 --formats fp32,bf16,int8", define_study},
       {"evaluate", "accuracy or perplexity of one format, and what it changed against fp32",
@@ -21,6 +21,10 @@ std::span<const Command> commands() {
        "eaq generate tiny-gpt2 'The history of' --max-new-tokens 32", define_generate},
       {"inspect", "sites, parameters, bytes per format, operations and traffic per token; checks every tensor",
        "eaq inspect tiny-distilbert", define_inspect},
+      {"measure", "the energy of any command, as `time` tells its time", "eaq measure --repeat 5 -- python3 train.py",
+       define_measure},
+      {"compare", "two results: each difference with its interval and a verdict",
+       "eaq compare before/study.json after/study.json --fail-over 2", define_compare},
       {"meter", "the energy meters of this machine, and why the others are missing", "eaq meter", define_meter},
       {"doctor", "what was found here (processor, devices, meters, files) and what to do about what is missing", "eaq doctor",
        define_doctor},
@@ -44,11 +48,18 @@ bool is_known(std::string_view name) {
   return false;
 }
 
-int usage_error(const CLI::App& app, const CLI::ParseError& error) {
+Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
   std::string path = "eaq";
   for (const CLI::App* chosen : app.get_subcommands()) path += " " + chosen->get_name();
-  say(printable(error.what()) + " (`" + path + " --help` lists what there is)");
-  return static_cast<int>(ErrorKind::usage);
+  return {ErrorKind::usage, printable(error.what()) + " (`" + path + " --help` lists what there is)"};
+}
+
+bool measures(int count, char** arguments) { return count > 1 && std::string_view(arguments[1]) == "measure"; }
+
+// `eaq measure` passes its command's exit code on. What goes wrong with itself has a code that few commands have: 125, as with
+// `env`.
+int exit_code(ErrorKind kind, bool measuring) {
+  return measuring && kind != ErrorKind::interrupted ? 125 : static_cast<int>(kind);
 }
 
 // An option's value by its name alone: what it may be is said in words beside it.
@@ -61,7 +72,8 @@ class HelpFormat : public CLI::Formatter {
     for (std::size_t colon = text.find(':'); colon != std::string::npos; colon = text.find(':', colon + 1))
       if (colon > 0 && text[colon - 1] != '[') text.resize(colon);
     text = text.empty() ? "" : " " + text;
-    return option->get_default_str().empty() ? text : text + " = " + option->get_default_str();
+    // What an option without its value means is no default.
+    return option->get_default_str().empty() || option->get_expected_min() == 0 ? text : text + " = " + option->get_default_str();
   }
 };
 
@@ -94,6 +106,7 @@ int run(int count, char** arguments) {
     say("'" + printable(arguments[1]) + "' is no command; there are: " + command_names());
     return static_cast<int>(ErrorKind::usage);
   }
+  if (measures(count, arguments)) count = keep_measured_command(count, arguments);
   try {
     app.parse(count, arguments);
   } catch (const CLI::CallForHelp&) {
@@ -108,29 +121,30 @@ int run(int count, char** arguments) {
       std::fputs(app.help().c_str(), stderr);
       return static_cast<int>(ErrorKind::usage);
     }
-    return usage_error(app, error);
+    throw usage_error(app, error);
   }
   return chosen();
 }
 
 int guarded(int count, char** arguments) {
+  const bool measuring = measures(count, arguments);
   try {
     prepare_standard_streams();
     set_command_line({arguments, arguments + count});
     return run(count, arguments);
   } catch (const Error& error) {
     say(error.what());
-    return error.exit_code();
+    return exit_code(error.kind(), measuring);
   } catch (const std::bad_alloc&) {
     say("not enough memory for this model, batch and length; smaller ones (--batch, --seq, --limit), or fewer formats at once, "
         "need less");
-    return static_cast<int>(ErrorKind::unavailable);
+    return exit_code(ErrorKind::unavailable, measuring);
   } catch (const std::exception& error) {
     say(std::string("this is a bug in eaq: ") + printable(error.what()));
-    return static_cast<int>(ErrorKind::bug);
+    return exit_code(ErrorKind::bug, measuring);
   } catch (...) {
     say("this is a bug in eaq: an exception of unknown type");
-    return static_cast<int>(ErrorKind::bug);
+    return exit_code(ErrorKind::bug, measuring);
   }
 }
 

@@ -16,7 +16,7 @@ std::vector<std::string>& arguments_typed() {
   return arguments;
 }
 
-bool nobody_reads = false;
+bool nobody_reads = false, pipes_ignored = false;
 
 }  // namespace
 
@@ -35,12 +35,14 @@ bool print(std::string_view text) {
 }
 
 void prepare_standard_streams() {
-  std::signal(SIGPIPE, SIG_IGN);
+  pipes_ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN;
   // A closed stream's number would go to the next file that is opened, and messages would go into that file. /dev/null opened for
   // reading takes the place of standard output: what is printed is then an error, as it should be.
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(stream, F_GETFD) == -1 && errno == EBADF) ::open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);
 }
+
+bool broken_pipes_were_ignored() { return pipes_ignored; }
 
 void set_command_line(std::vector<std::string> arguments) {
   if (!arguments.empty()) arguments.front() = "eaq";

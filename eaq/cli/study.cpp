@@ -4,15 +4,6 @@
 namespace eaq {
 namespace {
 
-struct StudyCommand {
-  StudyOptions options;
-  MeterChoice meters;
-  std::optional<std::filesystem::path> out;
-  std::filesystem::path like;
-  std::string method;
-  OutputOptions output;
-};
-
 void add_shape_options(CLI::App& app, StudyOptions& options) {
   const CLI::Validator positive = whole_number(1, std::int64_t{1} << 20);
   app.add_option("--batch", options.batch, "sentences, windows or sequences per run; a list sweeps")
@@ -91,7 +82,8 @@ void bind(CLI::App& app, StudyCommand& command) {
   add_output_options(app, command.output);
 }
 
-// Options that say more than one field, and those that exclude each other.
+}  // namespace
+
 void settle(StudyCommand& command) {
   command.options.mean_power = command.options.original;
   if (command.method == "counter") command.options.mean_power = false;
@@ -99,6 +91,8 @@ void settle(StudyCommand& command) {
     throw Error(ErrorKind::usage,
                 "--method mean-power needs --protocol original: in a block, an averaging sensor still holds the format before");
 }
+
+namespace {
 
 void parse(StudyCommand& command, std::vector<std::string> arguments, const std::string& whose) {
   CLI::App app;
@@ -153,14 +147,14 @@ std::vector<std::string> from_anywhere(std::vector<std::string> words, const Stu
 
 const std::string next_command = "--then";
 
-// The command of a result, with what was typed beside --like on top of it.
-StudyCommand repeated(const Study& earlier, const StudyCommand& typed) {
-  const std::string name = printable(typed.like.string());
+}  // namespace
+
+StudyCommand command_of(const Study& result, const std::string& name) {
   StudyCommand command;
-  command.options.seed = earlier.manifest.seed;
+  command.options.seed = result.manifest.seed;
   // A result of --like names every command that led to it, each after the one that it changes, parted by "--then".
   std::vector<std::string> one;
-  for (const std::string& word : after_the_command(earlier.manifest.command)) {
+  for (const std::string& word : after_the_command(result.manifest.command)) {
     if (word != next_command) {
       one.push_back(word);
       continue;
@@ -169,6 +163,15 @@ StudyCommand repeated(const Study& earlier, const StudyCommand& typed) {
     one.clear();
   }
   parse(command, without(one, "--out"), name);
+  return command;
+}
+
+namespace {
+
+// The command of a result, with what was typed beside --like on top of it.
+StudyCommand repeated(const Study& earlier, const StudyCommand& typed) {
+  const std::string name = printable(typed.like.string());
+  StudyCommand command = command_of(earlier, name);
   const std::vector<std::string> now = from_anywhere(without(after_the_command(command_line()), "--like"), typed);
   parse(command, now, name);
   command.options.command = earlier.manifest.command;
