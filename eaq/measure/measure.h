@@ -92,6 +92,7 @@ struct Visit {
   std::optional<Celsius> temperature;
   std::optional<Hertz> clock;
   std::string void_reason;  ///< empty where the joules stand: otherwise why this visit's energy does not count
+  std::string label;        ///< what is told beside joules that stand: "power cap of GPU-..."
 };
 inline constexpr std::size_t idle_workload = static_cast<std::size_t>(-1);
 

@@ -16,6 +16,13 @@ bool is_flat(std::span<const double> windows) {
   return std::abs(line.slope) <= std::max(0.002 * mean(last), 2 * line.slope_error);
 }
 
+// The first tally that moved within a window, in words; empty where none did.
+std::string moved(const std::vector<Tally>& before, const std::vector<Tally>& after) {
+  for (std::size_t i = 0; i < std::min(before.size(), after.size()); ++i)
+    if (before[i].value != after[i].value) return after[i].name;
+  return {};
+}
+
 }  // namespace
 
 Measurement::Measurement(std::span<const Workload> workloads, MeterSet& meters, Clock& clock, ZoneRole device, Seconds poll,
@@ -136,8 +143,8 @@ void Measurement::visit(std::size_t workload, int block, int position, const Vis
   const Condition after = meters_.condition();
   v.temperature = after.temperature;
   v.clock = after.clock;
-  for (std::size_t i = 0; i < std::min(before.voiding.size(), after.voiding.size()); ++i)
-    if (before.voiding[i] != after.voiding[i]) v.void_reason = before.voiding[i] + " became " + after.voiding[i];
+  v.void_reason = after.disturbance.empty() ? moved(before.voiding, after.voiding) : after.disturbance;
+  v.label = moved(before.labelling, after.labelling);
   auto& all = latencies_ms_[workload];
   all.insert(all.end(), latencies.begin(), latencies.end());
   if (const std::size_t half = latencies.size() / 2; half > 0) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <iterator>
 #include <utility>
 
 namespace eaq {
@@ -92,7 +93,9 @@ Condition MeterSet::condition() {
     Condition one = meter->condition();
     if (!all.temperature) all.temperature = one.temperature;
     if (!all.clock) all.clock = one.clock;
-    for (std::string& tally : one.voiding) all.voiding.push_back(meter->name() + ": " + tally);
+    std::move(one.voiding.begin(), one.voiding.end(), std::back_inserter(all.voiding));
+    std::move(one.labelling.begin(), one.labelling.end(), std::back_inserter(all.labelling));
+    if (all.disturbance.empty()) all.disturbance = std::move(one.disturbance);
   }
   return all;
 }
@@ -120,11 +123,20 @@ std::vector<std::size_t> MeterSet::headline(ZoneRole device) const {
 
 namespace {
 
+bool is_optional(const MeterKind& kind) { return kind.argument.starts_with('['); }
+
+// "rapl", "replay:FILE", "nvml[:GPU-UUID]"
+std::string usage_of(std::string_view name, const MeterKind& kind) {
+  std::string text(name);
+  if (kind.argument.empty()) return text;
+  return is_optional(kind) ? text + "[:" + std::string(kind.argument.substr(1)) : text + ":" + std::string(kind.argument);
+}
+
 std::string enumerated_kinds() {
   std::string text;
   for (const auto& row : meter_kinds()) {
     if (row.entry == nullptr) continue;
-    text += std::string(row.name) + (row.entry->argument.empty() ? "" : ":" + std::string(row.entry->argument)) + ", ";
+    text += usage_of(row.name, *row.entry) + ", ";
   }
   return text + "none";
 }
@@ -171,7 +183,7 @@ MeterSpec parse_meter_spec(std::string_view text) {
   const MeterKind& kind = kind_called(spec.kind);
   if (kind.argument.empty() && colon != text.npos)
     throw Error(ErrorKind::usage, "--meter " + spec.kind + " takes nothing after it, and got '" + printable(spec.argument) + "'");
-  if (!kind.argument.empty() && spec.argument.empty())
+  if (!kind.argument.empty() && !is_optional(kind) && spec.argument.empty())
     throw Error(ErrorKind::usage, "--meter " + spec.kind + " wants --meter " + spec.kind + ":" + std::string(kind.argument));
   return spec;
 }

@@ -95,11 +95,23 @@ struct ZoneTraits {
 /// Takes the place of what a meter says of its zone; what is not given stays.
 void learn(Zone& zone, const ZoneTraits& traits);
 
+/// A running tally of something that spoils windows ("thermal slowdown of GPU-...", "1200000").
+struct Tally {
+  std::string name, value;
+};
+
 /// The state of the device at one moment, for visits.csv, and reasons not to believe a window.
 struct Condition {
   std::optional<Celsius> temperature;
   std::optional<Hertz> clock;
-  std::vector<std::string> voiding;  ///< running tallies as text ("thermal 3"): one that differs at a window's ends voids it
+  std::vector<Tally> voiding;    ///< one that differs at a window's ends voids it
+  std::vector<Tally> labelling;  ///< one that differs is told beside the window's figures, which stand
+  std::string disturbance;       ///< not empty: why the window that ends now is void, "process 77 computes on the card, too"
+};
+
+/// What a manifest keeps of a meter's device: "driver" "580.95", "power limit W" "700".
+struct Fact {
+  std::string name, value;
 };
 
 /// An opened meter. read() is called by one thread at a time.
@@ -112,11 +124,13 @@ class Meter {
   virtual void read(std::span<Reading> out) = 0;        ///< one per zone; does not throw for a failed read
   virtual StepListener* listener() { return nullptr; }  ///< where steps are to be told, if the meter wants them
   virtual Condition condition() { return {}; }          ///< called between visits, maybe while another thread is in read()
+  virtual std::vector<Fact> facts() const { return {}; }
 };
 
 struct MeterOptions {
   std::filesystem::path sysfs_root = "/sys";  ///< tests and EAQ_SYSFS_ROOT point elsewhere
   Clock* clock = nullptr;                     ///< null: monotonic_clock()
+  std::string gpu;                            ///< UUID of the card in use; empty: every card that CUDA_VISIBLE_DEVICES shows
 };
 /// Options with sysfs_root from the environment variable EAQ_SYSFS_ROOT where it is set.
 MeterOptions meter_options_from_environment();
@@ -133,7 +147,7 @@ struct MeterProbe {
 /// A kind of meter: the registry's entry.
 struct MeterKind {
   std::string_view summary;                               ///< one line
-  std::string_view argument;                              ///< what follows "KIND:", e.g. "FILE"; empty where nothing does
+  std::string_view argument;                              ///< what follows "KIND:", e.g. "FILE", "[CARD]" where it may; or empty
   bool sensor;                                            ///< a sensor of this machine, looked for where no meter is named
   std::vector<MeterProbe> (*probe)(const MeterOptions&);  ///< never throws for what a machine lacks
   /// Error{usage} for a bad argument, Error{input} for a bad file, MeterError for what is not available, with the advice.
@@ -179,7 +193,7 @@ class MeterSet {
 
   std::vector<Reading> read();
   StepListener* listener();  ///< tells every meter that wants steps; null where none does
-  Condition condition();     ///< the first temperature and clock that a meter knows, and every voiding tally
+  Condition condition();     ///< the first temperature and clock that a meter knows, and everybody's tallies
 
   /// The zones whose joules are the headline when a device of this role computes: of the first meter that has zones of the role
   /// (several packages add up), else of the first with role `any`, else of the first with role `board`. Empty where there is

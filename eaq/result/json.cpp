@@ -284,6 +284,7 @@ void fields(A& a, MeterRecord& m) {
   a("label", m.label);
   a("zones", m.zones);
   a("headline", m.headline);
+  a("facts", m.facts);
 }
 
 template <class A>

@@ -121,6 +121,7 @@ struct MeterRecord {
   std::string name, label;
   std::vector<std::string> zones;  ///< full names
   bool headline = false;
+  std::map<std::string, std::string> facts;  ///< of its device: driver, UUID, power limit, ...
 };
 
 /// How timing was done; a field that the protocol does not know is empty.

@@ -50,10 +50,12 @@ void add_timing(Run& run, const TimedRows& timed, std::size_t index) {
   if (timed.shape.phase == Phase::decode)
     run.notes.push_back("decode after a prompt of " + std::to_string(timed.shape.seq) + " tokens, " +
                         std::to_string(timed.shape.new_tokens) + " new ones");
-  for (const Visit& visit : timed.result.visits)
-    if (visit.workload == index && !visit.void_reason.empty() &&
-        std::find(run.throttled.begin(), run.throttled.end(), visit.void_reason) == run.throttled.end())
-      run.throttled.push_back(visit.void_reason);
+  for (const Visit& visit : timed.result.visits) {
+    if (visit.workload != index) continue;
+    for (const std::string& reason : {visit.void_reason, visit.label})
+      if (!reason.empty() && std::find(run.throttled.begin(), run.throttled.end(), reason) == run.throttled.end())
+        run.throttled.push_back(reason);
+  }
 }
 
 }  // namespace

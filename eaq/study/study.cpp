@@ -241,7 +241,8 @@ void Runner::describe(const std::vector<Job>& jobs) {
     m.device.threads = 1;
   const std::vector<std::size_t> headline = meters_.headline(ZoneRole::cpu);
   for (std::size_t i = 0; i < meters_.meters().size(); ++i) {
-    MeterRecord record{meters_.meters()[i]->name(), std::string(name_of(meters_.meters()[i]->label())), {}, false};
+    MeterRecord record{meters_.meters()[i]->name(), std::string(name_of(meters_.meters()[i]->label())), {}, false, {}};
+    for (const Fact& fact : meters_.meters()[i]->facts()) record.facts[fact.name] = fact.value;
     for (std::size_t z = 0; z < meters_.zones().size(); ++z) {
       if (meters_.zones()[z].meter != i) continue;
       record.zones.push_back(meters_.zones()[z].full_name);
