@@ -3,7 +3,7 @@ JOBS ?= $(shell scripts/jobs)
 ARGS ?=
 export NINJA_STATUS = [%f/%t %es] 
 
-.PHONY: study test build bench peers format clean help
+.PHONY: study test build build-cuda bench peers format clean help
 .DEFAULT_GOAL := help
 
 study: build ## the whole study on the embedded models (ARGS="gpt2-dir --formats fp32,int8": arguments of `eaq study`)
@@ -14,6 +14,11 @@ build: ## the program, at build/release/eaq
 	@scripts/setup build
 	@test -e build/release/build.ninja || cmake --preset release -DEAQ_TESTS=OFF >/dev/null
 	@cmake --build build/release -j $(JOBS) --target eaq_program
+
+build-cuda: ## the program with CUDA, at build/cuda/eaq (your toolkit from 12.8 on, else a pinned one in .cuda/)
+	@scripts/setup cuda
+	@nvcc=$$(scripts/cuda-toolkit) && cmake --preset cuda -DEAQ_TESTS=OFF -DCMAKE_CUDA_COMPILER=$$nvcc >/dev/null
+	@cmake --build build/cuda -j $(JOBS) --target eaq_program
 
 test: ## everything that must hold: the floors, then every test
 	@scripts/setup test
@@ -41,4 +46,4 @@ clean: ## removes everything that was built
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'

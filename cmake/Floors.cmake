@@ -20,10 +20,7 @@ macro(eaq_configure_build)
     add_compile_options(-fsanitize=fuzzer-no-link)
   endif()
   if(EAQ_CUDA)
-    file(GLOB_RECURSE cuda_sources eaq/*.cu)
-    if(NOT cuda_sources)
-      message(WARNING "This tree holds no CUDA sources yet: what is built here runs on the CPU alone, exactly as preset release does.")
-    endif()
+    include(Cuda)
   endif()
 endmacro()
 
@@ -34,17 +31,26 @@ function(eaq_configure_library target)
     ${target} PUBLIC Threads::Threads
     PRIVATE OpenMP::OpenMP_CXX OpenSSL::Crypto nlohmann_json::nlohmann_json fmt::fmt ICU::i18n ICU::uc DNNL::dnnl PkgConfig::hwy PkgConfig::zstd)
   eaq_warnings(${target})
+  if(EAQ_CUDA)
+    target_include_directories(${target} PRIVATE ${EAQ_CUDA_INCLUDE})
+    target_link_libraries(${target} PRIVATE eaq_cublasLt eaq_cudart_static ${CMAKE_DL_LIBS} rt)
+  endif()
 endfunction()
 
 # missing-field-initializers: options are given by name, and those that are not given keep their defaults on purpose.
 function(eaq_warnings target)
   target_compile_options(
-    ${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers $<$<BOOL:${EAQ_WERROR}>:-Werror>)
+    ${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers $<$<BOOL:${EAQ_WERROR}>:-Werror>>)
 endfunction()
 
 # Adds every source of one folder and its subfolders.
 function(eaq_add_folder target folder)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/eaq/${folder}/*.cpp)
+  if(EAQ_CUDA)
+    file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/eaq/${folder}/*.cu)
+    list(APPEND sources ${cuda_sources})
+  endif()
   list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$")
   target_sources(${target} PRIVATE ${sources})
 endfunction()

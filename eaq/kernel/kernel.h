@@ -249,4 +249,29 @@ class PackedWeight {
 /// infinity has step NaN: whatever it is multiplied with becomes NaN, so that the fault is seen.
 float quantise_row(const float* x, std::int64_t n, std::int8_t* q);
 
+// ---- Devices, and known work on them
+
+/// A fixed amount of work that can be repeated and counted: what sensors are calibrated with and the method is proven on. Its
+/// operands are random, of unit scale and resident; its result is not used.
+class Load {
+ public:
+  virtual ~Load() = default;
+  virtual std::string device() const = 0;       ///< "cpu", or a card's UUID as its driver writes it: "GPU-..."
+  virtual std::string description() const = 0;  ///< "bf16 product 4096 x 4096 x 4096 by cuBLASLt"
+  virtual double operations() const = 0;        ///< of one unit: a few milliseconds at most
+  virtual void run(std::int64_t units) = 0;     ///< returns when they are done. Error{unavailable} where the device fails
+};
+
+/// A room of this floor: one kind of device that computes.
+struct ComputeDevice {
+  std::string_view summary;
+  std::vector<std::string> (*found)();  ///< names of those that are here, by number; Error{unavailable} says why there is none
+  std::unique_ptr<Load> (*open_load)(int number, int threads);
+};
+std::span<const RegistryRow<ComputeDevice>> compute_devices();
+
+/// `device` is "cpu", "cuda" or "cuda:N". Error{usage} for a name that no build knows, Error{unavailable} with the reason for one
+/// that is not to be had here.
+std::unique_ptr<Load> open_load(const std::string& device, int threads = 0);
+
 }  // namespace eaq

@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/cpu_detect.h"
+#include "eaq/kernel/cpu/cpu_detect.h"
 
 namespace eaq {
 namespace {

@@ -1,13 +1,13 @@
 // Attention: cut into tasks of similar size, the largest first, so that ragged lengths and causal triangles leave no thread idle.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "eaq/kernel/attention.cpp"
-#include "eaq/kernel/targets.h"
+#define HWY_TARGET_INCLUDE "eaq/kernel/cpu/attention.cpp"
+#include "eaq/kernel/cpu/targets.h"
 // clang-format off
 #include <hwy/foreach_target.h>
 // clang-format on
 #include <hwy/highway.h>
 
-#include "eaq/kernel/attention-inl.h"
+#include "eaq/kernel/cpu/attention-inl.h"
 
 #if HWY_ONCE
 namespace eaq {

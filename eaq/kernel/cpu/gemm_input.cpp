@@ -1,8 +1,8 @@
 // What surrounds a multiplication: rows of x in the type that the kernel wants (rounded to nearest even, or quantised), panels
 // cast for autocast, int32 sums scaled back. All of it is one read and one write of memory, small beside the product.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "eaq/kernel/gemm_input.cpp"
-#include "eaq/kernel/targets.h"
+#define HWY_TARGET_INCLUDE "eaq/kernel/cpu/gemm_input.cpp"
+#include "eaq/kernel/cpu/targets.h"
 //
 #include <hwy/foreach_target.h>
 //
@@ -13,7 +13,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "eaq/kernel/gemm_tile.h"
+#include "eaq/kernel/cpu/gemm_tile.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eaq::gemm::HWY_NAMESPACE {

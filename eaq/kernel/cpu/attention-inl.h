@@ -12,9 +12,9 @@
 
 #include <limits>
 
-#include "eaq/kernel/attention.h"
-#include "eaq/kernel/simd-inl.h"
-#include "eaq/kernel/storage.h"
+#include "eaq/kernel/cpu/attention.h"
+#include "eaq/kernel/cpu/simd-inl.h"
+#include "eaq/kernel/cpu/storage.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eaq::simd::HWY_NAMESPACE {

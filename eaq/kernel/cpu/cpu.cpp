@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/cpu_detect.h"
+#include "eaq/kernel/cpu/cpu_detect.h"
 
 namespace eaq {
 namespace cpu {

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/testing.h"
+#include "eaq/kernel/cpu/testing.h"
 
 namespace eaq {
 namespace {

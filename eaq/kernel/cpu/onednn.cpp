@@ -21,7 +21,7 @@
 #include <unordered_map>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/gemm_tile.h"
+#include "eaq/kernel/cpu/gemm_tile.h"
 
 namespace eaq::gemm {
 namespace {

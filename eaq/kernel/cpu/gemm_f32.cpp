@@ -7,8 +7,8 @@
 // One core of an AMD EPYC 9005 (Zen 5), 128 x 768 x 3072, GFLOP/s: AVX2 122 in f32 and 115 widened (the core does 135); AVX-512
 // 240 widened (265). One row from memory: 37 GB/s of 16-bit weights at both levels.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "eaq/kernel/gemm_f32.cpp"
-#include "eaq/kernel/targets.h"
+#define HWY_TARGET_INCLUDE "eaq/kernel/cpu/gemm_f32.cpp"
+#include "eaq/kernel/cpu/targets.h"
 //
 #include <hwy/foreach_target.h>
 //
@@ -17,7 +17,7 @@
 #include <algorithm>
 #include <array>
 
-#include "eaq/kernel/gemm_tile.h"
+#include "eaq/kernel/cpu/gemm_tile.h"
 
 #ifndef EAQ_GEMM_F32_ONCE
 #define EAQ_GEMM_F32_ONCE

@@ -6,8 +6,8 @@
 //
 // Panels are [k / 2][width][2] bytes, widened on load; rows of x come as i16 already, so a pair is one 32-bit broadcast.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "eaq/kernel/dot_s8.cpp"
-#include "eaq/kernel/targets.h"
+#define HWY_TARGET_INCLUDE "eaq/kernel/cpu/dot_s8.cpp"
+#include "eaq/kernel/cpu/targets.h"
 //
 #include <hwy/foreach_target.h>
 //
@@ -16,7 +16,7 @@
 #include <array>
 #include <cstring>
 
-#include "eaq/kernel/gemm_tile.h"
+#include "eaq/kernel/cpu/gemm_tile.h"
 
 #ifndef EAQ_DOT_S8_ONCE
 #define EAQ_DOT_S8_ONCE

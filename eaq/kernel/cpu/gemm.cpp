@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/gemm_tile.h"
+#include "eaq/kernel/cpu/gemm_tile.h"
 
 namespace eaq {
 namespace {

@@ -2,8 +2,8 @@
 // epilogue of products. One source for every instruction set. Reads and writes each element once; bound by memory, but for gelu's
 // two dozen instructions.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "eaq/kernel/elementwise.cpp"
-#include "eaq/kernel/targets.h"
+#define HWY_TARGET_INCLUDE "eaq/kernel/cpu/elementwise.cpp"
+#include "eaq/kernel/cpu/targets.h"
 // clang-format off
 #include <hwy/foreach_target.h>
 // clang-format on
@@ -14,8 +14,8 @@
 #include <limits>
 
 #include "eaq/kernel/kernel.h"
-#include "eaq/kernel/simd-inl.h"
-#include "eaq/kernel/storage.h"
+#include "eaq/kernel/cpu/simd-inl.h"
+#include "eaq/kernel/cpu/storage.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eaq::simd::HWY_NAMESPACE {

@@ -1,0 +1,26 @@
+# The CUDA toolkit, where the build wants one (preset cuda; scripts/cuda-toolkit finds or fetches it and says where it is).
+# Not FindCUDAToolkit: that of CMake 3.25, as Debian 12 has it, does not know CUDA 13.
+if(NOT CMAKE_CUDA_ARCHITECTURES)
+  # Turing, Ampere, Ada, Hopper, Blackwell. The compiler's own default is the oldest, and `native` fails where there is no card.
+  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 89-real 90a-real 100-real 120-real)
+endif()
+enable_language(CUDA)
+string(APPEND CMAKE_CUDA_FLAGS " -Xcompiler=-Wall,-Wextra -Xfatbin=-compress-all")
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that this compiler has C++20
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+endif()
+set(CMAKE_CUDA_STANDARD 20)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+  message(FATAL_ERROR "CUDA ${CMAKE_CUDA_COMPILER_VERSION} (${CMAKE_CUDA_COMPILER}) is older than 12.8: `make build-cuda` fetches a newer one")
+endif()
+
+get_filename_component(EAQ_CUDA_ROOT ${CMAKE_CUDA_COMPILER} DIRECTORY)
+get_filename_component(EAQ_CUDA_ROOT ${EAQ_CUDA_ROOT} DIRECTORY)
+foreach(library cudart_static cublasLt)
+  find_library(EAQ_${library} NAMES ${library} HINTS ${EAQ_CUDA_ROOT} PATH_SUFFIXES lib64 lib targets/x86_64-linux/lib REQUIRED)
+  add_library(eaq_${library} UNKNOWN IMPORTED)
+  set_target_properties(eaq_${library} PROPERTIES IMPORTED_LOCATION ${EAQ_${library}})
+endforeach()
+find_path(EAQ_CUDA_INCLUDE cublasLt.h HINTS ${EAQ_CUDA_ROOT} PATH_SUFFIXES include targets/x86_64-linux/include REQUIRED)

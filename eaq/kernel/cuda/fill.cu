@@ -1,0 +1,50 @@
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "eaq/kernel/cuda/device.h"
+
+namespace eaq::kernel_cuda {
+namespace {
+
+// SplitMix64 of the element's number: no state, so every thread may start anywhere.
+__device__ std::uint64_t mixed(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+__device__ float normal(std::uint64_t key) {
+  const std::uint64_t bits = mixed(key);
+  const float u = (static_cast<float>(static_cast<std::uint32_t>(bits)) + 1.0f) * 0x1p-32f,
+              v = static_cast<float>(static_cast<std::uint32_t>(bits >> 32)) * 0x1p-32f;
+  return sqrtf(-2.0f * logf(u)) * cospif(2.0f * v);  // Box and Muller
+}
+
+__device__ void store(__nv_bfloat16* out, float value) { *out = __float2bfloat16(value); }
+__device__ void store(__half* out, float value) { *out = __float2half(value); }
+
+template <class T>
+__global__ void fill(T* out, std::int64_t count, std::uint64_t seed) {
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride)
+    store(out + i, normal(mixed(seed) ^ static_cast<std::uint64_t>(i)));
+}
+
+template <class T>
+void launch(std::byte* data, std::int64_t count, std::uint64_t seed, cudaStream_t stream) {
+  fill<<<1024, 256, 0, stream>>>(reinterpret_cast<T*>(data), count, seed);
+  check(cudaGetLastError(), "filling a matrix");
+}
+
+}  // namespace
+
+void fill_normal_bf16(std::byte* data, std::int64_t count, std::uint64_t seed, cudaStream_t stream) {
+  launch<__nv_bfloat16>(data, count, seed, stream);
+}
+
+void fill_normal_fp16(std::byte* data, std::int64_t count, std::uint64_t seed, cudaStream_t stream) {
+  launch<__half>(data, count, seed, stream);
+}
+
+}  // namespace eaq::kernel_cuda
