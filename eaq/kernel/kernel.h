@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "eaq/base/base.h"
 #include "eaq/tensor/tensor.h"
 
 namespace eaq {
