@@ -28,14 +28,18 @@ struct Settings {
   int pairs = 20;
   double more_percent = 0;
   double visit = 0.6;
+  int blocks = 8;
+  std::int64_t rows = 0;
+  bool idle = false;
   std::uint64_t seed = 1;
+  std::string record;  // folder for recordings; empty: none
 };
 
 // The device's load under its meters, with the zones that are charged.
 struct Bench {
   explicit Bench(const Settings& s)
       : settings(s),
-        load(open_load(s.device)),
+        load(open_load(s.device, {.rows = s.rows})),
         role(s.device == "cpu" ? ZoneRole::cpu : ZoneRole::gpu),
         clock(monotonic_clock()) {
     MeterOptions options = meter_options_from_environment();
@@ -69,6 +73,10 @@ struct Bench {
   std::vector<std::size_t> headline;
   Seconds unit;
 };
+
+void keep(const Bench& b, const std::string& name, const SampleRecord& record) {
+  if (!b.settings.record.empty()) write_samples(b.settings.record + "/" + name + ".csv.zst", record);
+}
 
 ZoneRecord as_power(ZoneRecord zone) {
   zone.zone.counter = false;
@@ -110,6 +118,7 @@ Json plateau(Bench& b) {
   Sampler sampler(b.meters, b.clock);
   b.busy_for(Seconds(66));
   const SampleRecord record = sampler.stop();
+  keep(b, "plateau", record);
   const ZoneRecord& zone = b.main_zone(record);
   Json rows = Json::array();
   for (const double length : {1.0, 2.0, 5.0, 10.0, 30.0, 60.0}) {
@@ -147,13 +156,13 @@ Json bursts(Bench& b) {
     const Seconds origin = sampler.origin();
     // Eight phases, evenly over the sensor's period: where its own beat lies does not matter.
     const Seconds begun = Seconds(std::ceil((b.clock.now() - origin).value() / period) * period + period * phase / 8) + origin;
-    std::int64_t units = 0;
     for (int i = 0; i < 40; ++i) {
       const Seconds start = begun + Seconds(period * i);
       b.clock.sleep_until(start);
-      while (b.clock.now() < start + Seconds(period * duty)) b.load->run(b.chunk()), units += b.chunk();
+      while (b.clock.now() < start + Seconds(period * duty)) b.load->run(b.chunk());
     }
     const SampleRecord record = sampler.stop();
+    if (phase == 0) keep(b, "bursts", record);
     const Seconds from = begun - origin + Seconds(0.5), to = begun - origin + Seconds(period * 40);
     const double counter = joules_of(window_energy(b.main_zone(record), from, to)) / (to - from).value();
     const ZoneRecord* instant = b.instant(record);
@@ -182,6 +191,7 @@ Json mean_power(Bench& b) {
       const Seconds end = b.clock.now();
       b.idle_for(Seconds(1.3));
       const SampleRecord record = sampler.stop();
+      if (length == 2 && repeat == 0) keep(b, "run", record);
       const SpanEnergy truth =
           span_energy(b.main_zone(record), {quiet - origin, start - origin, end - origin, b.clock.now() - origin});
       if (!truth.joules) throw Error(ErrorKind::unavailable, truth.reason);
@@ -215,12 +225,13 @@ Json pairs(Bench& b) {
   for (int i = 0; i < b.settings.pairs; ++i) {
     const std::vector<Workload> two{workload_of(b, "a", more), workload_of(b, "b", base)};
     const MeasureResult r = measure_blocks(two, b.meters, b.clock,
-                                           {.blocks = 8,
+                                           {.blocks = b.settings.blocks,
                                             .min_seconds = Seconds(b.settings.visit),
                                             .seed = b.settings.seed * 1000 + static_cast<std::uint64_t>(i),
                                             .device = b.role,
                                             .warm_up_bound = Seconds(0.5),
-                                            .control_trials = 0});
+                                            .control_trials = 0,
+                                            .idle = b.settings.idle});
     const PairResult& pair = r.pairs.at(0);
     if (!pair.energy_ratio) throw Error(ErrorKind::unavailable, "no energy: " + r.workloads[0].energy_unavailable);
     const Interval& ratio = *pair.energy_ratio;
@@ -310,6 +321,10 @@ int run(int count, char** arguments) {
   app.add_option("--pairs", settings.pairs)->capture_default_str();
   app.add_option("--more", settings.more_percent, "percent of work that the first of a pair has more");
   app.add_option("--visit", settings.visit, "seconds of a visit, in pairs")->capture_default_str();
+  app.add_option("--blocks", settings.blocks, "of a pair")->capture_default_str();
+  app.add_option("--rows", settings.rows, "of the product: few leave the card below its power limit");
+  app.add_flag("--idle", settings.idle, "pauses between blocks, in pairs");
+  app.add_option("--record", settings.record, "a folder that gets recordings of what the sensors said");
   app.add_option("--seed", settings.seed)->capture_default_str();
   CLI11_PARSE(app, count, arguments);
   Bench bench(settings);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 
 namespace eaq {
 
@@ -10,5 +12,9 @@ namespace eaq {
 std::optional<std::int64_t> peak_memory_bytes();
 /// Starts the peak anew from the present resident set; false where the system does not allow it.
 bool reset_peak_memory();
+
+/// Shared libraries mapped into this process, with the release that the file's name tells: "libdnnl" "2.6". Empty where all is
+/// linked in.
+std::map<std::string, std::string> loaded_libraries();
 
 }  // namespace eaq

@@ -33,5 +33,12 @@ TEST(PeakMemory, CanBeginAnew) {
   EXPECT_LE(peak_memory_bytes().value(), before - 32 * mebibyte);
 }
 
+TEST(LoadedLibraries, NamesTheCLibraryAndItsRelease) {
+  const auto libraries = loaded_libraries();
+  const auto found = libraries.find("libc");
+  ASSERT_NE(found, libraries.end());
+  EXPECT_EQ(found->second, "6");
+}
+
 }  // namespace
 }  // namespace eaq

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <set>
 
 #include "eaq/cli/cli.h"
 
@@ -30,15 +29,20 @@ Check check_cpu() {
 }
 
 Check check_cuda() {
-  for (const auto& row : backends()) {
+  for (const auto& row : compute_devices()) {
     if (row.name != "cuda") continue;
-    if (row.entry == nullptr) return {"cuda", false, std::string(row.left_out), "make build-cuda"};
-    const std::string reason = row.entry->unavailable_reason();
-    return {"cuda", reason.empty(), reason.empty() ? "available" : reason,
-            reason.empty() ? "" : "everything here runs on the processor until that is mended"};
+    if (row.entry == nullptr)
+      return {"cuda", false, std::string(row.left_out), "make build-cuda; everything here runs on the processor until then"};
+    try {
+      std::string cards;
+      for (const std::string& name : row.entry->found()) cards += (cards.empty() ? "" : ", ") + name;
+      return {"cuda", true, cards,
+              "calibrates sensors (`eaq meter --calibrate --device cuda`); models run on the processor in this version"};
+    } catch (const Error& error) {
+      return {"cuda", false, error.what(), "everything here runs on the processor until that is mended"};
+    }
   }
-  return {"cuda", false, "this build has no CUDA; devices here: " + names_of(backends()),
-          "everything here runs on the processor; this version has no build that uses a GPU yet"};
+  return {"cuda", false, "unknown to this version", ""};
 }
 
 Check check_gpu() {
@@ -76,17 +80,9 @@ std::vector<Check> check_meters() {
   return checks;
 }
 
-// Shared libraries of this process, by the names of the files that are mapped.
 Check check_libraries() {
-  std::set<std::string> names;
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    const auto slash = line.rfind('/');
-    if (slash == std::string::npos || line.find(".so", slash) == std::string::npos) continue;
-    names.insert(line.substr(slash + 1));
-  }
   std::string found;
-  for (const std::string& name : names) found += (found.empty() ? "" : ", ") + printable(name);
+  for (const auto& [name, release] : loaded_libraries()) found += (found.empty() ? "" : ", ") + printable(name + " " + release);
   return {"libraries", true, found.empty() ? "linked into the program" : found, ""};
 }
 

@@ -5,7 +5,7 @@
 
 namespace eaq {
 
-std::unique_ptr<Load> open_load(const std::string& device, int threads) {
+std::unique_ptr<Load> open_load(const std::string& device, const LoadOptions& options) {
   const std::size_t colon = device.find(':');
   const std::string kind = device.substr(0, colon);
   int number = 0;
@@ -19,7 +19,7 @@ std::unique_ptr<Load> open_load(const std::string& device, int threads) {
     if (row.name != kind) continue;
     if (row.entry == nullptr)
       throw Error(ErrorKind::unavailable, "--device " + kind + " is not available: " + std::string(row.left_out));
-    return row.entry->open_load(number, threads);
+    return row.entry->open_load(number, options);
   }
   throw Error(ErrorKind::usage,
               "--device: there is no device '" + printable(device) + "'; there are: " + names_of(compute_devices()));

@@ -263,16 +263,21 @@ class Load {
   virtual void run(std::int64_t units) = 0;     ///< returns when they are done. Error{unavailable} where the device fails
 };
 
+struct LoadOptions {
+  int threads = 0;        ///< of a CPU; 0: every core
+  std::int64_t rows = 0;  ///< of the product; 0: many, so that the device draws all it can. Few leave the clock alone.
+};
+
 /// A room of this floor: one kind of device that computes.
 struct ComputeDevice {
   std::string_view summary;
   std::vector<std::string> (*found)();  ///< names of those that are here, by number; Error{unavailable} says why there is none
-  std::unique_ptr<Load> (*open_load)(int number, int threads);
+  std::unique_ptr<Load> (*open_load)(int number, const LoadOptions& options);
 };
 std::span<const RegistryRow<ComputeDevice>> compute_devices();
 
 /// `device` is "cpu", "cuda" or "cuda:N". Error{usage} for a name that no build knows, Error{unavailable} with the reason for one
 /// that is not to be had here.
-std::unique_ptr<Load> open_load(const std::string& device, int threads = 0);
+std::unique_ptr<Load> open_load(const std::string& device, const LoadOptions& options = {});
 
 }  // namespace eaq

@@ -123,6 +123,20 @@ WindowEnergy window_energy(const ZoneRecord& zone, Seconds start, Seconds end);
 /// counter's differences over 50 ms stand for it.
 WindowEnergy mean_power_energy(const ZoneRecord& zone, Seconds start, Seconds end);
 
+/// Two ways to the same joules over the whole of a record: the counter's rise between its outer edges, and the integral of the
+/// zone's power between them.
+struct CrossCheck {
+  Seconds span;
+  Joules counter, integral;
+  /// What an averaging sensor may hold back at the ends: the difference of the powers there, for its window (1 s if unknown).
+  Joules tolerance;
+  double difference() const { return integral / counter - 1; }
+  /// At 30 s and more, over 1 % and what the ends explain: one of the two is wrong.
+  bool disagrees() const;
+};
+/// Nothing where the zone has not both, or a read failed meanwhile.
+std::optional<CrossCheck> cross_check(const ZoneRecord& zone);
+
 // --- spans: a foreign command between two quiet stretches ---------------------------------------------------------------------
 
 /// Nothing is known of what happens between start and end; before and after, the power is steady. Times since the record's start.
@@ -271,6 +285,7 @@ struct BlockOptions {
   std::int64_t control_iterations = 300;
   Seconds control_bound{4};  ///< at most 0.5 s where values come every 10 ms or faster
   Seconds poll{0};           ///< the sampler's, see there
+  bool idle = true;          ///< each block ends with a pause, whose power dynamic joules are above
 };
 
 /// Randomised blocks (ABBA for two): slow drift meets every workload alike. Ctrl-C finishes the visit in hand; complete blocks

@@ -374,5 +374,36 @@ TEST(Sampler, RecordsEdgesOnly) {
   EXPECT_LE(edges, 105);  // of some 2000 polls
 }
 
+// A counter of 300 W with a power beside it that reads `watts`, over so many seconds.
+ZoneRecord two_ways(double seconds, double watts) {
+  ZoneRecord zone{"nvml:GPU-a", {.name = "GPU-a", .role = ZoneRole::gpu, .counter = true}, MeterLabel::measured, "nvml", {}};
+  for (int i = 0; i * 0.1 <= seconds; ++i)
+    zone.samples.push_back({Seconds(i * 0.1), Joules(30.0 * i), Watts(watts), Fault::none, {}});
+  return zone;
+}
+
+TEST(CrossCheck, CounterAndIntegralMustAgreeToOnePercent) {
+  EXPECT_FALSE(cross_check(two_ways(60, 302))->disagrees());
+  EXPECT_TRUE(cross_check(two_ways(60, 306))->disagrees());
+  EXPECT_TRUE(cross_check(two_ways(60, 294))->disagrees());
+  EXPECT_NEAR(cross_check(two_ways(60, 306))->difference(), 0.02, 1e-6);
+  EXPECT_FALSE(cross_check(two_ways(20, 306))->disagrees());  // too short to tell
+}
+
+TEST(CrossCheck, ForgivesWhatAnAveragingSensorHoldsBackAtTheEnds) {
+  ZoneRecord zone = two_ways(40, 300);
+  zone.samples.front().power = Watts(80);
+  for (std::size_t i = 0; i < 10; ++i) zone.samples[i].power = Watts(80);  // it still shows the idle second before
+  EXPECT_FALSE(cross_check(zone)->disagrees());
+}
+
+TEST(CrossCheck, NeedsBothAndNoFault) {
+  ZoneRecord counter_alone = two_ways(60, 300), faulty = two_ways(60, 300);
+  for (Sample& s : counter_alone.samples) s.power.reset();
+  EXPECT_FALSE(cross_check(counter_alone).has_value());
+  faulty.samples[300] = {Seconds(30), std::nullopt, std::nullopt, Fault::gap, "gone"};
+  EXPECT_FALSE(cross_check(faulty).has_value());
+}
+
 }  // namespace
 }  // namespace eaq

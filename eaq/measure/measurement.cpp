@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdio>
 
 #include "eaq/measure/protocol.h"
 
@@ -21,6 +22,13 @@ std::string moved(const std::vector<Tally>& before, const std::vector<Tally>& af
   for (std::size_t i = 0; i < std::min(before.size(), after.size()); ++i)
     if (before[i].value != after[i].value) return after[i].name;
   return {};
+}
+
+std::string disagreement(const ZoneRecord& zone, const CrossCheck& check) {
+  char text[160];
+  std::snprintf(text, sizeof text, ": the integral of its power is %+.1f %% off its counter over %.0f s; one of the two is wrong",
+                100 * check.difference(), check.span.value());
+  return zone.name + text;
 }
 
 }  // namespace
@@ -243,6 +251,9 @@ MeasureResult Measurement::finish(bool mean_power) {
     if (one.void_visits > 0)
       one.notes.push_back(std::to_string(one.void_visits) + " visits are void for energy; visits.csv says why");
   }
+  for (const std::size_t z : analysis_.headline)
+    if (const auto check = cross_check(record.zones[z]); check && check->disagrees())
+      for (WorkloadResult& one : result.workloads) one.notes.push_back(disagreement(record.zones[z], *check));
   result.visits = std::move(visits_);
   result.record = std::move(record);
   result.energy_unavailable = unavailable_;

@@ -73,7 +73,7 @@ MeasureResult measure_blocks(std::span<const Workload> workloads, MeterSet& mete
       session.visit(w, block, position++, one);
       ++done;
     }
-    if (sensor && !interrupted()) session.idle(block, position, plan);
+    if (sensor && options.idle && !interrupted()) session.idle(block, position, plan);
   }
   // A sensor this quick has no memory that a longer control would show.
   const bool quick = session.period() && *session.period() <= Seconds(0.01);

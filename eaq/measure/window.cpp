@@ -117,4 +117,27 @@ WindowEnergy mean_power_energy(const ZoneRecord& zone, Seconds start, Seconds en
       Watts(sum / static_cast<double>(logged)) * (end - start), std::nullopt, logged, EnergyMethod::mean_power, Fault::none, {}};
 }
 
+bool CrossCheck::disagrees() const {
+  const Joules apart = integral > counter ? integral - counter : counter - integral;
+  return span >= Seconds(30) && apart > counter * 0.01 + tolerance;
+}
+
+std::optional<CrossCheck> cross_check(const ZoneRecord& zone) {
+  const auto& samples = zone.samples;
+  const auto is_edge = [](const Sample& s) { return s.energy.has_value(); };
+  const auto first = std::find_if(samples.begin(), samples.end(), is_edge);
+  const auto last = std::find_if(samples.rbegin(), samples.rend(), is_edge);
+  if (first == samples.end() || !(last->time > first->time) || !(*last->energy > *first->energy)) return std::nullopt;
+  if (fault_in(samples, first->time, last->time) != nullptr) return std::nullopt;
+  const auto has_power = [](const Sample& s) { return s.power.has_value(); };
+  const auto early = std::find_if(first, samples.end(), has_power);
+  const auto late = std::find_if(last, samples.rend(), has_power);
+  if (early == samples.end() || late == samples.rend() || !(late->time > early->time)) return std::nullopt;
+  const WindowEnergy integral = integral_energy(zone, first->time, last->time);
+  if (!integral.joules) return std::nullopt;
+  const Watts step(std::abs(late->power->value() - early->power->value()));
+  return CrossCheck{last->time - first->time, *last->energy - *first->energy, *integral.joules,
+                    step * zone.zone.window.value_or(Seconds(1))};
+}
+
 }  // namespace eaq

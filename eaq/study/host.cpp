@@ -34,6 +34,7 @@ HostRecord describe_host() {
   host.flags = cpu.flags;
   host.cores = cpu.logical_cores;
   host.memory_bytes = static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  for (const auto& [name, release] : loaded_libraries()) host.libraries[printable(name)] = printable(release);
 #ifdef __clang__
   host.compiler = "clang " __clang_version__;
 #else

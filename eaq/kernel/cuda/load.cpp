@@ -1,7 +1,7 @@
 // Known work on a card: one large 16-bit product through cuBLASLt, over rotating operands that together do not fit in the L2.
 #include <cublasLt.h>
 
-#include <array>
+#include <algorithm>
 #include <memory>
 
 #include "eaq/base/base.h"
@@ -44,8 +44,9 @@ cudaDeviceProp choose(int number) {
 
 class CudaLoad : public Load {
  public:
-  explicit CudaLoad(int number)
+  CudaLoad(int number, const LoadOptions& options)
       : properties_(choose(number)),
+        rows_(options.rows > 0 ? std::min(options.rows, side) : side),
         bf16_(properties_.major >= 8),
         type_(bf16_ ? CUDA_R_16BF : CUDA_R_16F),
         workspace_(workspace_bytes),
@@ -62,9 +63,12 @@ class CudaLoad : public Load {
     product_.reset(product);
     const cublasOperation_t transposed = CUBLAS_OP_T;
     check(cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "transposing");
-    cublasLtMatrixLayout_t layout = nullptr;
+    // Column by column, as cuBLASLt counts: w [side, side], x [side, rows], y [side, rows].
+    cublasLtMatrixLayout_t layout = nullptr, thin = nullptr;
     check(cublasLtMatrixLayoutCreate(&layout, type_, side, side, side), "describing a matrix");
     layout_.reset(layout);
+    check(cublasLtMatrixLayoutCreate(&thin, type_, side, rows_, side), "describing a matrix");
+    thin_.reset(thin);
     cublasLtMatmulPreference_t preference = nullptr;
     check(cublasLtMatmulPreferenceCreate(&preference), "choosing an algorithm");
     const Preference owned(preference);
@@ -72,7 +76,7 @@ class CudaLoad : public Load {
                                                sizeof workspace_bytes),
           "choosing an algorithm");
     int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(handle, product, layout, layout, layout, layout, preference, 1, &choice_, &found),
+    check(cublasLtMatmulAlgoGetHeuristic(handle, product, layout, thin, thin, thin, preference, 1, &choice_, &found),
           "choosing an algorithm");
     if (found == 0) throw Error(ErrorKind::unavailable, "cuBLASLt has no algorithm for a 16-bit product on this card");
     run(1);
@@ -80,16 +84,17 @@ class CudaLoad : public Load {
 
   std::string device() const override { return uuid_of(properties_); }
   std::string description() const override {
-    return std::string(bf16_ ? "bf16" : "fp16") + " product 4096 x 4096 x 4096 by cuBLASLt on " + printable(properties_.name);
+    return std::string(bf16_ ? "bf16" : "fp16") + " product " + std::to_string(rows_) + " x 4096 x 4096 by cuBLASLt on " +
+           printable(properties_.name);
   }
-  double operations() const override { return 2.0 * side * side * side; }
+  double operations() const override { return 2.0 * static_cast<double>(rows_) * side * side; }
 
   void run(std::int64_t units) override {
     const float one = 1, zero = 0;
     for (std::int64_t i = 0; i < units; ++i) {
       const std::size_t set = 2 * (next_++ % operand_sets);
       check(cublasLtMatmul(lt_.get(), product_.get(), &one, operands_[set].data(), layout_.get(), operands_[set + 1].data(),
-                           layout_.get(), &zero, result_.data(), layout_.get(), result_.data(), layout_.get(), &choice_.algo,
+                           thin_.get(), &zero, result_.data(), thin_.get(), result_.data(), thin_.get(), &choice_.algo,
                            workspace_.data(), workspace_.bytes(), stream_),
             "multiplying");
     }
@@ -98,6 +103,7 @@ class CudaLoad : public Load {
 
  private:
   cudaDeviceProp properties_;
+  std::int64_t rows_;
   bool bf16_;
   cudaDataType_t type_;
   Stream stream_;
@@ -105,7 +111,7 @@ class CudaLoad : public Load {
   std::vector<DeviceBuffer> operands_;
   Lt lt_;
   ProductDescription product_;
-  Layout layout_;
+  Layout layout_, thin_;
   cublasLtMatmulHeuristicResult_t choice_{};
   std::size_t next_ = 0;
 };
@@ -116,7 +122,7 @@ const ComputeDevice& entry() {
   static const ComputeDevice device{
       "NVIDIA's cards",
       list_devices,
-      [](int number, int) -> std::unique_ptr<Load> { return std::make_unique<CudaLoad>(number); },
+      [](int number, const LoadOptions& options) -> std::unique_ptr<Load> { return std::make_unique<CudaLoad>(number, options); },
   };
   return device;
 }
