@@ -32,16 +32,16 @@ std::string listed(const std::vector<std::string>& names) {
 
 std::string wrong(const std::string& value, const std::string& wanted) { return "'" + value + "' is not " + wanted; }
 
-// CUDA is a device that eaq has, in other builds: not a wrong name, but not available here.
-void refuse_missing_cuda(const std::string& device) {
+// CUDA is a device that eaq knows: not a wrong name, but one that models cannot run on here.
+void refuse_cuda_for_models(const std::string& device) {
   if (device != "cuda" && !device.starts_with("cuda:")) return;
-  for (const auto& row : backends()) {
-    if (row.name != "cuda") continue;
-    if (row.entry != nullptr) return;
-    throw Error(ErrorKind::unavailable, "--device " + device + ": " + std::string(row.left_out));
-  }
+  if (find_entry(backends(), "cuda") != nullptr) return;
+  std::string reason =
+      "models run on the processor in this version; a card's sensors can be calibrated (`eaq meter --calibrate`)";
+  for (const auto& row : compute_devices())
+    if (row.name == "cuda" && row.entry == nullptr) reason = row.left_out;
   throw Error(ErrorKind::unavailable,
-              "--device " + printable(device) + ": this build has no CUDA; devices here: " + names_of(backends()));
+              "--device " + printable(device) + " is not available: " + reason + "; devices here: " + names_of(backends()));
 }
 
 }  // namespace
@@ -112,7 +112,7 @@ void add_device_options(CLI::App& app, StudyOptions& options) {
   app.add_option("--device", options.device, "what computes: cpu, or ref (plain and slow, to check against)")
       ->type_name("DEVICE")
       ->capture_default_str()
-      ->each(refuse_missing_cuda);
+      ->each(refuse_cuda_for_models);
   app.add_option("--threads", options.threads, "threads of the CPU, at most 1024 (0: every core of this process)")
       ->check(whole_number(0, 1024))
       ->type_name("N");
