@@ -97,9 +97,10 @@ std::string zone_traits(const Zone& zone) {
 }
 
 int run_calibration(const CalibrateCommand& command) {
-  MeterSet meters = open_chosen_meters(command.meters);
+  const std::shared_ptr<Load> driven = open_load(command.options.device, {.threads = command.options.threads});
+  MeterSet meters = open_chosen_meters(command.meters, driven->device().starts_with("GPU-") ? driven->device() : "");
   if (meters.empty()) throw Error(ErrorKind::unavailable, "nothing to calibrate: " + meters.why_none());
-  const CalibrationLoad load = make_load(command.options.device, command.options.threads, meters.listener());
+  const CalibrationLoad load = make_load(driven, meters.listener());
   catch_interrupts();
   CalibrationRun all;
   {

@@ -10,6 +10,7 @@
 
 #include "eaq/base/base.h"
 #include "eaq/engine/engine.h"
+#include "eaq/kernel/kernel.h"
 #include "eaq/meter/meter.h"
 #include "eaq/study/study.h"
 
@@ -71,7 +72,8 @@ struct OutputOptions {
 void add_output_options(CLI::App& app, OutputOptions& options);  ///< --json, --quiet
 
 void add_model_argument(CLI::App& app, std::string& model);  ///< MODEL
-void add_device_options(CLI::App& app, StudyOptions& options);
+/// --device and --threads. Where models are to run on the device, one that they cannot run on is refused at once.
+void add_device_options(CLI::App& app, StudyOptions& options, bool for_models = true);
 void add_data_options(CLI::App& app, StudyOptions& options);
 void add_format_option(CLI::App& app, StudyOptions& options);  ///< --format or --recipe: one
 
@@ -81,13 +83,13 @@ struct MeterChoice {
 };
 void add_meter_options(CLI::App& app, MeterChoice& choice);
 /// Opens them, with what calibrations found out about them; `--meter none` is an empty set that says so.
-MeterSet open_chosen_meters(const MeterChoice& choice);
+/// `gpu` is the UUID of the card in use, where one is: no other is charged.
+MeterSet open_chosen_meters(const MeterChoice& choice, const std::string& gpu = {});
 
 // --- load.cpp, calibrate.cpp
 
-/// Full load of a device, told to the listener (where there is one) as steps of kind "linear" in bf16. Error{unavailable} where
-/// the device has none.
-CalibrationLoad make_load(const std::string& device, int threads, StepListener* listener);
+/// A load in units for calibration, told to the listener (where there is one) as steps of kind "linear" in bf16.
+CalibrationLoad make_load(const std::shared_ptr<Load>& load, StepListener* listener);
 
 struct CalibrateCommand {
   StudyOptions options;  ///< device and threads

@@ -1,4 +1,5 @@
 // Full load of a device, for calibration.
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -8,52 +9,26 @@
 namespace eaq {
 namespace {
 
-// A product with trained models' shapes, on all threads: about 0.15 GFLOP for each, so some milliseconds. Values are of unit
-// scale: zeros would draw less.
-class CpuLoad {
- public:
-  explicit CpuLoad(int threads)
-      : context_(threads),
-        weight_({.storage = DType::bf16,
-                 .arithmetic = multiplies(cpu_isa(), Arithmetic::bf16) ? Arithmetic::bf16 : Arithmetic::f32,
-                 .operands = DType::bf16},
-                features, features),
-        x_(static_cast<std::size_t>(rows() * features)),
-        y_(x_.size()) {
-    Rng rng(0);
-    std::vector<float> weights(static_cast<std::size_t>(features * features));
-    for (float& w : weights) w = static_cast<float>(rng.normal() / std::sqrt(static_cast<double>(features)));
-    for (float& x : x_) x = static_cast<float>(rng.normal());
-    weight_.pack(0, features, weights.data());
-  }
-  void work() { weight_.multiply(context_, matrix(x_), matrix(y_), {}); }
-  std::string name() const {
-    return "bf16 product " + std::to_string(rows()) + " x " + std::to_string(features) + " x " + std::to_string(features) +
-           " on " + std::to_string(context_.threads()) + " threads";
-  }
+constexpr Seconds about(0.003);  // of one unit of a calibration's work: short beside a sensor's period, long beside a launch
 
- private:
-  static constexpr std::int64_t features = 768, rows_per_thread = 128;
-  std::int64_t rows() const { return rows_per_thread * context_.threads(); }
-  Matrix matrix(std::vector<float>& values) const {
-    return {DType::f32, reinterpret_cast<std::byte*>(values.data()), rows(), features, features};
-  }
-
-  CpuContext context_;
-  PackedWeight weight_;
-  std::vector<float> x_, y_;
-};
+// How many runs of the load make one unit: a power of two, so that the same device comes to the same.
+std::int64_t runs_per_unit(Load& load) {
+  Clock& clock = monotonic_clock();
+  load.run(4);
+  const Seconds begun = clock.now();
+  load.run(16);
+  const double runs = about / ((clock.now() - begun) / 16);
+  return runs <= 1 ? 1 : std::int64_t{1} << std::lround(std::log2(runs));
+}
 
 }  // namespace
 
-CalibrationLoad make_load(const std::string& device, int threads, StepListener* listener) {
-  if (device != "cpu")
-    throw Error(ErrorKind::unavailable, "--device " + printable(device) + ": there is no load for it; loads here: cpu");
-  const auto load = std::make_shared<CpuLoad>(threads);
-  return {load->name(), [load, listener] {
+CalibrationLoad make_load(const std::shared_ptr<Load>& load, StepListener* listener) {
+  const std::int64_t runs = runs_per_unit(*load);
+  return {std::to_string(runs) + " x " + load->description(), [load, runs, listener] {
             const Seconds start = monotonic_clock().now();
             if (listener != nullptr) listener->on_begin("linear", "bf16", start);
-            load->work();
+            load->run(runs);
             if (listener != nullptr) listener->on_step("linear", "bf16", start, monotonic_clock().now());
           }};
 }

@@ -150,7 +150,7 @@ void define_meter(CLI::App& app, Action& chosen) {
   auto calibrating = std::make_shared<bool>(false);
   auto* flag = app.add_flag("--calibrate", *calibrating,
                             "drive the device for some 75 s and find each sensor's period, window, lag, noise and aliasing");
-  add_device_options(app, command->options);
+  add_device_options(app, command->options, false);
   add_meter_options(app, command->meters);
   app.add_option("--seconds-scale", command->seconds_scale, "with --calibrate: shorter or longer than 75 s, by this factor")
       ->check(CLI::Range(0.05, 20.0))

@@ -108,11 +108,12 @@ void add_model_argument(CLI::App& app, std::string& model) {
       ->required();
 }
 
-void add_device_options(CLI::App& app, StudyOptions& options) {
-  app.add_option("--device", options.device, "what computes: cpu, or ref (plain and slow, to check against)")
-      ->type_name("DEVICE")
-      ->capture_default_str()
-      ->each(refuse_cuda_for_models);
+void add_device_options(CLI::App& app, StudyOptions& options, bool for_models) {
+  auto* device = app.add_option(
+      "--device", options.device,
+      for_models ? "what computes: cpu, or ref (plain and slow, to check against)" : "what is driven: cpu, cuda, cuda:1, ...");
+  device->type_name("DEVICE")->capture_default_str();
+  if (for_models) device->each(refuse_cuda_for_models);
   app.add_option("--threads", options.threads, "threads of the CPU, at most 1024 (0: every core of this process)")
       ->check(whole_number(0, 1024))
       ->type_name("N");
@@ -165,10 +166,12 @@ void add_meter_options(CLI::App& app, MeterChoice& choice) {
       ->type_name("W");
 }
 
-MeterSet open_chosen_meters(const MeterChoice& choice) {
+MeterSet open_chosen_meters(const MeterChoice& choice, const std::string& gpu) {
   std::optional<Watts> assumed;
+  MeterOptions options = meter_options_from_environment();
+  options.gpu = gpu;
   if (choice.assume_watts > 0) assumed = Watts(choice.assume_watts);
-  MeterSet meters = open_meters(choice.specs, assumed, meter_options_from_environment());
+  MeterSet meters = open_meters(choice.specs, assumed, options);
   apply_calibrations(meters, calibration_folder());
   return meters;
 }
