@@ -215,56 +215,78 @@ Workload workload_of(Bench& b, const std::string& name, std::int64_t units) {
           .run = [&b, units](std::int64_t, StepListener*) { b.load->run(units); }};
 }
 
-// Pairs of workloads, the second with so much more work: how many "differ".
+struct Found {
+  std::vector<double> ratios, half_widths;
+  int differ = 0, time_differ = 0;
+
+  void add(const PairResult& pair) {
+    const Interval& ratio = pair.energy_ratio.value();
+    differ += ratio.low > 1 || ratio.high < 1;
+    time_differ += pair.speedup.low > 1 || pair.speedup.high < 1;
+    ratios.push_back(ratio.mean);
+    half_widths.push_back(100 * (ratio.high - ratio.low) / 2);
+  }
+  Json told(const char* what) const {
+    fmt::print("{}: {} of {} differ in energy ({} in time); median half-width {:.3f} %; mean ratio {:.4f}\n", what, differ,
+               ratios.size(), time_differ, percentile(half_widths, 0.5), mean(ratios));
+    return {{"pairs", ratios.size()},
+            {"differ", differ},
+            {"time_differ", time_differ},
+            {"median_half_width_percent", percentile(half_widths, 0.5)},
+            {"ratios", ratios}};
+  }
+};
+
+// Two workloads that are the same, and a third with so much more work, interleaved: how often the first two "differ", and how
+// often the third is found out.
 Json pairs(Bench& b) {
-  const std::int64_t base = std::max<std::int64_t>(100, static_cast<std::int64_t>(0.02 / b.unit.value()));
+  const std::int64_t base = std::max<std::int64_t>(100, static_cast<std::int64_t>(0.02 / b.unit.value()) / 50 * 50);
   const auto more = static_cast<std::int64_t>(std::llround(static_cast<double>(base) * (1 + b.settings.more_percent / 100)));
-  b.busy_for(Seconds(8));
-  int found = 0, time_found = 0, voids = 0;
-  std::vector<double> half_widths, ratios;
+  b.busy_for(Seconds(5));
+  Found same, injected;
+  int voids = 0;
   for (int i = 0; i < b.settings.pairs; ++i) {
-    const std::vector<Workload> two{workload_of(b, "a", more), workload_of(b, "b", base)};
-    const MeasureResult r = measure_blocks(two, b.meters, b.clock,
+    std::vector<Workload> workloads{workload_of(b, "a", base), workload_of(b, "b", base)};
+    if (more != base) workloads.push_back(workload_of(b, "more", more));
+    const MeasureResult r = measure_blocks(workloads, b.meters, b.clock,
                                            {.blocks = b.settings.blocks,
                                             .min_seconds = Seconds(b.settings.visit),
                                             .seed = b.settings.seed * 1000 + static_cast<std::uint64_t>(i),
                                             .device = b.role,
-                                            .warm_up_bound = Seconds(0.5),
+                                            .warm_up_bound = Seconds(0.1),
                                             .control_trials = 0,
                                             .idle = b.settings.idle});
-    const PairResult& pair = r.pairs.at(0);
-    if (!pair.energy_ratio) throw Error(ErrorKind::unavailable, "no energy: " + r.workloads[0].energy_unavailable);
-    const Interval& ratio = *pair.energy_ratio;
-    found += ratio.low > 1 || ratio.high < 1;
-    time_found += pair.speedup.low > 1 || pair.speedup.high < 1;
     for (const WorkloadResult& w : r.workloads) voids += w.void_visits;
-    ratios.push_back(ratio.mean);
-    half_widths.push_back(100 * (ratio.high - ratio.low) / 2);
-    fmt::print("pair {:>2}: energy {:.4f} [{:.4f}, {:.4f}]  time {:.4f} [{:.4f}, {:.4f}]\n", i + 1, ratio.mean, ratio.low,
-               ratio.high, pair.speedup.mean, pair.speedup.low, pair.speedup.high);
+    if (i == 0) keep(b, "blocks", r.record);
+    if (i == 0 && !b.settings.record.empty()) write_visits(b.settings.record + "/blocks-visits.csv", r.visits);
+    for (const PairResult& pair : r.pairs) {
+      if (!pair.energy_ratio) throw Error(ErrorKind::unavailable, "no energy: " + r.workloads[0].energy_unavailable);
+      if (pair.a == 0) (pair.b == 1 ? same : injected).add(pair);
+    }
+    fmt::print("{:>2}: same {:.4f} +-{:.2f} %", i + 1, same.ratios.back(), same.half_widths.back());
+    if (more != base) fmt::print(", more {:.4f} +-{:.2f} %", injected.ratios.back(), injected.half_widths.back());
+    fmt::print("\n");
     std::fflush(stdout);
   }
-  const double truth = static_cast<double>(more) / static_cast<double>(base);
-  fmt::print(
-      "{} units against {} ({:+.2f} %): {} of {} pairs differ in energy ({} in time); median half-width {:.3f} %; mean ratio "
-      "{:.4f}; {} void "
-      "visits\n",
-      more, base, 100 * (truth - 1), found, b.settings.pairs, time_found, percentile(half_widths, 0.5), mean(ratios), voids);
-  return {{"truth", truth},
-          {"pairs", b.settings.pairs},
-          {"differ", found},
-          {"time_differ", time_found},
-          {"median_half_width_percent", percentile(half_widths, 0.5)},
-          {"mean_ratio", mean(ratios)},
-          {"void_visits", voids}};
+  fmt::print("{} units a run, {} void visits\n", base, voids);
+  Json all{{"void_visits", voids}, {"same", same.told("the same work")}};
+  if (more == base) return all;
+  all["truth"] = static_cast<double>(base) / static_cast<double>(more);
+  all["more"] =
+      injected.told(fmt::format("{:+.1f} % of work", 100 * (static_cast<double>(more) / static_cast<double>(base) - 1)).c_str());
+  return all;
 }
 
 // Energy of the fixed workload, as a study would measure it.
 Json fixed(Bench& b) {
   const std::vector<Workload> one{workload_of(b, "fixed", b.chunk())};
-  const MeasureResult r =
-      measure_blocks(one, b.meters, b.clock,
-                     {.blocks = 8, .min_seconds = Seconds(1), .seed = b.settings.seed, .device = b.role, .control_trials = 0});
+  const MeasureResult r = measure_blocks(one, b.meters, b.clock,
+                                         {.blocks = b.settings.blocks,
+                                          .min_seconds = Seconds(1),
+                                          .seed = b.settings.seed,
+                                          .device = b.role,
+                                          .control_trials = 0,
+                                          .idle = b.settings.idle});
   const WorkloadResult& w = r.workloads.at(0);
   if (!w.energy) throw Error(ErrorKind::unavailable, w.energy_unavailable + r.energy_unavailable);
   const auto units = static_cast<double>(b.chunk());
