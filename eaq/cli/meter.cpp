@@ -72,6 +72,12 @@ std::vector<CalibratedRow> rows_of(const MeterChoice& choice) {
   return rows;
 }
 
+// On what hardware a sensor of this kind has run; empty for what is no sensor.
+std::string_view proven_on(const std::string& kind) {
+  const MeterKind* entry = find_entry(meter_kinds(), kind);
+  return entry == nullptr ? "" : entry->proven;
+}
+
 Json json_of(const CalibratedRow& calibrated) {
   const MeterRow& row = calibrated.row;
   Json zones = Json::array();
@@ -92,6 +98,7 @@ Json json_of(const CalibratedRow& calibrated) {
   Json json{{"name", row.probe.name.empty() ? row.kind : row.probe.name}, {"kind", row.kind}, {"available", row.probe.available}};
   if (!row.probe.available) json["reason"] = printable(row.probe.reason);
   if (!row.probe.advice.empty()) json["advice"] = printable(row.probe.advice);
+  if (const std::string_view proven = proven_on(row.kind); !proven.empty()) json["proven"] = proven;
   json["zones"] = std::move(zones);
   json["period_ms"] = first_known(row.probe.zones, &Zone::period);
   json["window_ms"] = first_known(row.probe.zones, &Zone::window);
@@ -123,6 +130,8 @@ std::string text_of(const CalibratedRow& calibrated) {
   }
   if (zones.empty()) zones = how_to_name(row.kind);
   text += " " + printable(zones) + "\n";
+  if (const std::string_view proven = proven_on(row.kind); !proven.empty())
+    text += "               " + std::string(proven) + "\n";
   for (std::size_t z = 0; z < probe.zones.size(); ++z)
     if (const std::string& when = calibrated.when[z]; !when.empty())
       text += "               " + printable(probe.zones[z].name) + ": " + zone_traits(probe.zones[z]) + " (calibrated on " +

@@ -152,6 +152,7 @@ struct MeterKind {
   std::vector<MeterProbe> (*probe)(const MeterOptions&);  ///< never throws for what a machine lacks
   /// Error{usage} for a bad argument, Error{input} for a bad file, MeterError for what is not available, with the advice.
   std::unique_ptr<Meter> (*open)(const std::string& argument, const MeterOptions&);
+  std::string_view proven = {};  ///< of a sensor: on what hardware it has run, "NVIDIA H200, driver 580"
 };
 
 std::span<const RegistryRow<MeterKind>> meter_kinds();

@@ -185,7 +185,8 @@ std::unique_ptr<Meter> open(const std::string&, const MeterOptions& options) {
 }  // namespace
 
 const MeterKind& entry() {
-  static const MeterKind kind{"power and energy inputs of boards and cards (hwmon)", "", true, probe, open};
+  static const MeterKind kind{
+      "power and energy inputs of boards and cards (hwmon)", "", true, probe, open, "tested against recorded trees only"};
   return kind;
 }
 

@@ -311,7 +311,12 @@ std::unique_ptr<Meter> open_cards(std::shared_ptr<const Api> api, std::vector<Ca
 }
 
 const MeterKind& entry() {
-  static const MeterKind kind{"energy counter and power of NVIDIA's cards (libnvidia-ml)", "[GPU-UUID]", true, probe, open};
+  static const MeterKind kind{"energy counter and power of NVIDIA's cards (libnvidia-ml)",
+                              "[GPU-UUID]",
+                              true,
+                              probe,
+                              open,
+                              "ran on real cards: NVIDIA H200, driver 580"};
   return kind;
 }
 

@@ -178,7 +178,8 @@ std::unique_ptr<Meter> open(const std::string&, const MeterOptions& options) {
 }  // namespace
 
 const MeterKind& entry() {
-  static const MeterKind kind{"energy counters of Intel and AMD processors (powercap)", "", true, probe, open};
+  static const MeterKind kind{
+      "energy counters of Intel and AMD processors (powercap)", "", true, probe, open, "tested against recorded trees only"};
   return kind;
 }
 

@@ -10,13 +10,15 @@ namespace {
 
 // Recordings carry names only; these are the ones that this program itself gives.
 ZoneRole role_of(std::string_view zone) {
-  constexpr std::array<std::pair<std::string_view, ZoneRole>, 6> known{{{"package", ZoneRole::cpu},
+  constexpr std::array<std::pair<std::string_view, ZoneRole>, 7> known{{{"GPU-", ZoneRole::gpu},
+                                                                        {"package", ZoneRole::cpu},
                                                                         {"cpu", ZoneRole::cpu},
                                                                         {"gpu", ZoneRole::gpu},
                                                                         {"dram", ZoneRole::memory},
                                                                         {"psys", ZoneRole::board},
                                                                         {"core", ZoneRole::other}}};
   const std::string_view last = zone.substr(zone.rfind(':') + 1);
+  if (last.ends_with("/instant")) return ZoneRole::other;  // a second view of a card
   for (const auto& [prefix, role] : known)
     if (last.starts_with(prefix)) return role;
   return ZoneRole::any;
