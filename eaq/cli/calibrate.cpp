@@ -1,4 +1,6 @@
 // eaq meter --calibrate.
+#include <algorithm>
+
 #include "eaq/base/json.h"
 
 #include <fmt/format.h>
@@ -97,6 +99,10 @@ std::string zone_traits(const Zone& zone) {
 }
 
 int run_calibration(const CalibrateCommand& command) {
+  const std::string& device = command.options.device;
+  if (find_entry(backends(), device) != nullptr && find_entry(compute_devices(), device) == nullptr)
+    throw Error(ErrorKind::unavailable,
+                "--device " + printable(device) + ": there is no load for it; loads here: " + names_of(compute_devices()));
   const std::shared_ptr<Load> driven = open_load(command.options.device, {.threads = command.options.threads});
   MeterSet meters = open_chosen_meters(command.meters, driven->device().starts_with("GPU-") ? driven->device() : "");
   if (meters.empty()) throw Error(ErrorKind::unavailable, "nothing to calibrate: " + meters.why_none());

@@ -33,9 +33,10 @@ const Study& measured() {
 void write_scaled(const std::string& name, double energy) {
   Study study = measured();
   Figure& figure = study.runs.at(0).energy.value().mJ_per_sample;
-  figure.mean *= energy;
-  for (double& trial : figure.trials) trial *= energy;
-  if (figure.ci95) figure.ci95 = {figure.ci95->first * energy, figure.ci95->second * energy};
+  figure.mean = 100 * energy;
+  figure.ci95 = {{99.6 * energy, 100.4 * energy}};
+  figure.trials.clear();  // figures of this machine would scatter with what else it does
+  for (const double trial : {99.5, 100.5, 99.7, 100.3, 99.9, 100.1, 99.4, 100.6}) figure.trials.push_back(trial * energy);
   write_text(program::folder() / name, to_json(study));
 }
 

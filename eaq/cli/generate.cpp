@@ -1,5 +1,6 @@
 #include "eaq/base/json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/cli/cli.h"
 #include "eaq/report/report.h"
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/container/container.h"
 
 namespace eaq {

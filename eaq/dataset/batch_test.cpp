@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "eaq/dataset/dataset.h"
 
 namespace eaq {

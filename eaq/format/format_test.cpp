@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/format/format.h"
 
 #include <gtest/gtest.h>

@@ -3,6 +3,7 @@
 //   EAQ_CPU_ISA=avx2 products_bench --benchmark_filter='int8/1/'
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <random>

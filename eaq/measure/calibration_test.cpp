@@ -1,6 +1,7 @@
 // Sensors with known ways, driven by a known load on a clock that only simulates.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 

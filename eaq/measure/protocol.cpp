@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/measure/protocol.h"
 
 namespace eaq {

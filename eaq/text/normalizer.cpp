@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/text/normalizer.h"
 
 #include "eaq/base/base.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/text/pre_tokenizer.h"
 
 #include "eaq/base/base.h"

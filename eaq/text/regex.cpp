@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/text/regex.h"
 
 #include <unicode/regex.h>

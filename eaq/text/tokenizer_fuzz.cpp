@@ -1,4 +1,5 @@
 // Arbitrary bytes as text through both kinds of tokenizer, and as a tokenizer.json. The first byte chooses.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 

@@ -1,6 +1,8 @@
 // Attention: cut into tasks of similar size, the largest first, so that ragged lengths and causal triangles leave no thread idle.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "eaq/kernel/cpu/attention.cpp"
+#include <algorithm>
+
 #include "eaq/kernel/cpu/targets.h"
 // clang-format off
 #include <hwy/foreach_target.h>

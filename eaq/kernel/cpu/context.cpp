@@ -7,6 +7,7 @@
 #include <emmintrin.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <chrono>

@@ -1,4 +1,5 @@
 // Known work on a CPU: one f32 product of fixed shape, on all threads.
+#include <algorithm>
 #include <random>
 
 #include "eaq/kernel/kernel.h"

@@ -1,5 +1,6 @@
 // assumed: a constant power that the user states (`--assume-watts 65`), for machines without a sensor. Its joules are time in
 // another unit, and are labelled `assumed` wherever they show.
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 

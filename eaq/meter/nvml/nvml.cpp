@@ -283,10 +283,12 @@ std::vector<MeterProbe> probe(const MeterOptions& options) {
     }
     if (!probes.empty()) return probes;
     missing.reason = "the NVIDIA driver shows no card to this process";
+    missing.advice = "nvidia-smi -L lists the cards; CUDA_VISIBLE_DEVICES hides them";
     if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES"))
       missing.reason += " (CUDA_VISIBLE_DEVICES=" + printable(visible) + ")";
   } catch (const MeterError& error) {
     missing.reason = error.what();
+    missing.advice = "where there is an NVIDIA card: install its driver (Debian: nvidia-driver); elsewhere nothing is missing";
     if (error.fault() == Fault::denied)
       missing.advice = "ask for access to /dev/nvidiactl and /dev/nvidia0 (group video, or the container's --gpus)";
   }
