@@ -161,7 +161,8 @@ MeterSet open_sensors(const MeterOptions& options) {
       available = available || probe.available;
       if (probe.available) continue;
       reasons += (reasons.empty() ? "" : "; ") + probe.name + ": " + probe.reason;
-      // A command that opens a sensor goes before the statement of a power.
+      // A command that opens a sensor goes before the statement of a power; what is neither does not bring joules.
+      if (!probe.advice.starts_with("sudo") && !probe.advice.starts_with("--")) continue;
       if (advice.empty() || (probe.advice.starts_with("sudo") && !advice.starts_with("sudo"))) advice = probe.advice;
     }
     if (available) meters.push_back(row.entry->open("", options));

@@ -13,9 +13,9 @@
 #include <cmath>
 #include <limits>
 
-#include "eaq/kernel/kernel.h"
 #include "eaq/kernel/cpu/simd-inl.h"
 #include "eaq/kernel/cpu/storage.h"
+#include "eaq/kernel/kernel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eaq::simd::HWY_NAMESPACE {
