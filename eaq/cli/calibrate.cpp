@@ -94,7 +94,7 @@ std::string zone_traits(const Zone& zone) {
   if (zone.period) parts.push_back(fmt::format("every {:.3g} ms", zone.period->value() * 1e3));
   if (zone.window) parts.push_back(fmt::format("power is the mean of {:.3g} ms", zone.window->value() * 1e3));
   if (zone.lag) parts.push_back(fmt::format("{:.0f} ms late", zone.lag->value() * 1e3));
-  if (zone.aliases) parts.push_back("power ALIASES");
+  if (zone.aliases) parts.emplace_back("power ALIASES");
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 

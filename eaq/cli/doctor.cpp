@@ -82,7 +82,10 @@ std::vector<Check> check_meters() {
 
 Check check_libraries() {
   std::string found;
-  for (const auto& [name, release] : loaded_libraries()) found += (found.empty() ? "" : ", ") + printable(name + " " + release);
+  for (const auto& [name, release] : loaded_libraries()) {
+    if (!found.empty()) found += ", ";
+    found += printable(name) + " " + printable(release);
+  }
   return {"libraries", true, found.empty() ? "linked into the program" : found, ""};
 }
 

@@ -40,10 +40,11 @@ class Checkpoint {
   virtual std::vector<std::filesystem::path> files() const = 0;  ///< an index first, then shards by name
   virtual std::uint64_t total_bytes() const = 0;                 ///< of all tensors, without headers
 
- protected:
-  Checkpoint() = default;
   Checkpoint(const Checkpoint&) = delete;
   Checkpoint& operator=(const Checkpoint&) = delete;
+
+ protected:
+  Checkpoint() = default;
 };
 
 /// One container format: a folder of eaq/container.

@@ -191,7 +191,7 @@ std::filesystem::path store_calibration(const std::filesystem::path& folder, Zon
   settle_between_runs(calibration);
   std::error_code error;  // the file's own message says more
   std::filesystem::create_directories(folder, error);
-  const std::filesystem::path file = calibration_file(folder, calibration.zone);
+  std::filesystem::path file = calibration_file(folder, calibration.zone);
   write_text(file, to_json(calibration));
   return file;
 }

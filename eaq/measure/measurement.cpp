@@ -245,10 +245,10 @@ MeasureResult Measurement::finish(bool mean_power) {
     if (!one.energy && !unavailable_.empty()) one.energy_unavailable = unavailable_;
     if (!one.energy && one.energy_unavailable.empty()) one.energy_unavailable = "no visit gave joules";
     if (seldom(w, one))
-      one.notes.push_back(
+      one.notes.emplace_back(
           "the power moves seldom within a visit and mixes in the one before: lengthen the visits (--min-seconds)");
     if (one.energy && one.energy->method != EnergyMethod::counter && aliases())
-      one.notes.push_back("the power sensor aliases: work that keeps step with it is read wrong (eaq meter --calibrate)");
+      one.notes.emplace_back("the power sensor aliases: work that keeps step with it is read wrong (eaq meter --calibrate)");
     if (one.void_visits > 0)
       one.notes.push_back(std::to_string(one.void_visits) + " visits are void for energy; visits.csv says why");
   }

@@ -110,7 +110,7 @@ MeasureResult measure_original(std::span<const Workload> workloads, MeterSet& me
     }
   }
   MeasureResult result = session.finish(options.mean_power);
-  for (WorkloadResult& one : result.workloads) one.notes.push_back("measured in sequence: slow drift counts as a difference");
+  for (WorkloadResult& one : result.workloads) one.notes.emplace_back("measured in sequence: slow drift counts as a difference");
   result.warm_up.iterations = options.warm_up_iterations;
   if (progress) progress(interrupted() ? done / total : 1, "");
   return result;

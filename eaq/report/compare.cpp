@@ -307,9 +307,11 @@ StudyComparison compare_formats(const Study& study, const std::vector<std::strin
     const std::string &first = turned ? c.b : c.a, &second = turned ? c.a : c.b;
     const Run *run_a = run_in(study, c, first), *run_b = run_in(study, c, second);
     if (run_a == nullptr || run_b == nullptr) continue;
-    const ComparedPair base{
-        c.model, run_a->task, c.phase, run_a->unit, c.batch, c.seq, first + " / " + second, "", {}, {}, Verdict::not_comparable,
-        "",      {}};
+    std::string both = first;
+    both += " / ";
+    both += second;
+    const ComparedPair base{c.model, run_a->task, c.phase, run_a->unit, c.batch, c.seq, both, "", {}, {}, Verdict::not_comparable,
+                            "",      {}};
     candidates.push_back(from_study(base, "energy", false, c.energy_ratio, c.energy_p, turned));
     if (!c.energy_ratio) candidates.back().pair.reason = printable(run_a->energy_unavailable);
     candidates.push_back(from_study(base, "latency", false, c.speedup, c.speedup_p, turned));
