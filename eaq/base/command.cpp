@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "eaq/base/error.h"
@@ -42,7 +43,8 @@ class Signals {
     ::pthread_sigmask(SIG_BLOCK, &ours, &mask_);
     struct sigaction action {};
     action.sa_sigaction = pass_on;
-    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    // Not SA_RESTART: whoever waits (below) goes on by itself, and under ThreadSanitizer a handler runs only between two waits.
+    action.sa_flags = SA_SIGINFO;
     for (std::size_t i = 0; i < passed_on.size(); ++i) {
       ::sigaction(passed_on[i], nullptr, &before_[i]);
       if (before_[i].sa_handler != SIG_IGN) ::sigaction(passed_on[i], &action, nullptr);
@@ -94,6 +96,15 @@ int wait_for(pid_t process) {
   return status;
 }
 
+// The error number that the child reports before it ends; nothing where it became the command.
+std::optional<int> reported_error(int report) {
+  int error = 0;
+  ssize_t bytes = 0;
+  while ((bytes = ::read(report, &error, sizeof error)) < 0 && errno == EINTR) {
+  }
+  return bytes == sizeof error ? std::optional(error) : std::nullopt;
+}
+
 std::vector<int> open_files() {
   std::vector<int> files;
   DIR* folder = ::opendir("/proc/self/fd");
@@ -131,14 +142,13 @@ CommandEnd run_command(std::span<const std::string> command, bool broken_pipes_i
   ::close(report[1]);
   child = process;
   signals.unblock();
-  int exec_error = 0;
-  const bool failed = process > 0 && ::read(report[0], &exec_error, sizeof exec_error) == sizeof exec_error;
+  const std::optional<int> exec_error = process > 0 ? reported_error(report[0]) : std::nullopt;
   ::close(report[0]);
   if (process < 0) throw Error(ErrorKind::unavailable, std::string("fork: ") + std::strerror(fork_error));
   const int status = wait_for(process);
-  if (failed) {
-    end.exit_code = exec_error == ENOENT ? 127 : 126;
-    end.not_run = std::strerror(exec_error);
+  if (exec_error) {
+    end.exit_code = *exec_error == ENOENT ? 127 : 126;
+    end.not_run = std::strerror(*exec_error);
   } else {
     end.signalled = WIFSIGNALED(status);
     end.exit_code = end.signalled ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

@@ -35,12 +35,15 @@ TEST(Command, WhatIsNotThereIs127AndWhatCannotRunIs126) {
 }
 
 TEST(Command, ASignalToUsReachesIt) {
-  std::thread sender([] {
-    ::usleep(200000);
+  const std::filesystem::path ready = std::filesystem::path(::testing::TempDir()) / ("ready-" + std::to_string(::getpid()));
+  std::filesystem::remove(ready);
+  std::thread sender([&] {
+    while (!std::filesystem::exists(ready)) ::usleep(1000);
     ::kill(::getpid(), SIGTERM);
   });
-  const CommandEnd end = shell("trap 'exit 9' TERM; while :; do sleep 0.01; done");
+  const CommandEnd end = shell("trap 'exit 9' TERM; : > '" + ready.string() + "'; while :; do sleep 0.01; done");
   sender.join();
+  std::filesystem::remove(ready);
   EXPECT_EQ(end.exit_code, 9);
 }
 
