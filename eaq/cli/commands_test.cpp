@@ -87,7 +87,6 @@ TEST(Program, WhatThisBuildLacksIsFour) {
   for (const char* command : {"study", "evaluate", "inspect", "generate -- ", "tokenize -- "}) {
     const std::string text = std::string(command).ends_with(" ") ? " x" : "";
     expect_error(run(command + (" hf:openai-community/gpt2" + text)), 4, "this build cannot fetch");
-    expect_error(run(command + (" synthetic:gpt2" + text)), 4, "this build cannot make");
   }
 }
 
@@ -186,6 +185,20 @@ TEST(Inspect, ShapesAndBytesAddUpToTheModel) {
   }
   EXPECT_EQ(json_of(run("evaluate tiny-gpt2 --format int8 --limit 1 --json")).at("size_bytes"), json["bytes"]["int8"]);
   EXPECT_NE(run("inspect tiny-gpt2").out.find("shares the weights of transformer.wte"), std::string::npos);
+}
+
+TEST(Inspect, RandomWeightsHaveTheTrueShapes) {
+  const Json json = json_of(run("inspect 'synthetic:gpt2?layers=1' --json"));
+  EXPECT_EQ(json.at("model"), "synthetic:gpt2?layers=1");
+  EXPECT_EQ(json.at("parameters"), 50257 * 768 + 1024 * 768 + 7087872 + 2 * 768);
+  EXPECT_NE(run("inspect 'synthetic:distilbert?layers=1'").out.find("random"), std::string::npos);
+}
+
+TEST(Program, WhatRandomWeightsCannotDoIsBadInput) {
+  for (const char* command : {"tokenize synthetic:gpt2 x", "generate synthetic:gpt2 x", "evaluate synthetic:gpt2"})
+    expect_error(run(command), 3, "random");
+  expect_error(run("inspect synthetic:gpt3"), 3, "distilbert, gpt2");
+  expect_error(run("study synthetic:distilbert --unpadded"), 2, "--unpadded");
 }
 
 TEST(Generate, LogitsThatAreNoNumbersAreAnErrorWithTheirPosition) {
@@ -332,6 +345,15 @@ TEST(Logits, OfALanguageModelAreThoseOfEveryPosition) {
   // The same tokens give the same logits, and causality makes the second half of the file a copy of the first.
   EXPECT_TRUE(std::equal(values.begin(), values.begin() + 70 * 4096, values.begin() + 70 * 4096));
   EXPECT_NE(values[0], values[69 * 4096]);
+}
+
+TEST(Logits, OfRandomWeightsAreTheSameEachTime) {
+  write_ids("few.safetensors", {2, 3}, {1, 2, 3, 40, 50, 60});
+  const std::string model = "'synthetic:gpt2?layers=1&width=32&heads=2&vocabulary=101&context=41'";
+  ASSERT_EQ(run("logits " + model + " --ids few.safetensors -o once.safetensors").code, 0);
+  ASSERT_EQ(run("logits " + model + " --ids few.safetensors -o twice.safetensors").code, 0);
+  EXPECT_EQ(read_text(program::folder() / "once.safetensors"), read_text(program::folder() / "twice.safetensors"));
+  EXPECT_EQ(open_checkpoint(program::folder() / "once.safetensors")->tensor("logits").shape, (Shape{2, 3, 101}));
 }
 
 TEST(Logits, PaddingHiddenByTheMaskChangesNothing) {

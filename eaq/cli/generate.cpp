@@ -105,7 +105,7 @@ Json json_of(const GenerateCommand& command, const Model& model, const Tokenizer
 
 int run(const GenerateCommand& command) {
   const Model model = open_model(command.model);
-  const auto tokenizer = load_tokenizer(model.path);
+  const auto tokenizer = tokenizer_of(model);
   if (!is_utf8(command.prompt)) throw Error(ErrorKind::usage, "the prompt is not valid UTF-8");
   std::vector<std::int32_t> prompt = tokenizer->encode(command.prompt);
   // Without a prompt a text begins where another ended.

@@ -141,6 +141,7 @@ std::string text_of(const Model& model, const std::vector<SiteRow>& rows) {
   for (const SiteRow& row : rows)
     if (!row.site->tied_to.empty())
       text += row.site->id + " shares the weights of " + row.site->tied_to + ": they are stored, and counted, once.\n";
+  if (model.random) return text + "Its weights are random: it can be timed, not judged.\n";
   return text + "Every tensor that config.json asks for is there, with the right shape.\n";
 }
 

@@ -103,7 +103,9 @@ void add_output_options(CLI::App& app, OutputOptions& options) {
 }
 
 void add_model_argument(CLI::App& app, std::string& model) {
-  app.add_option("MODEL", model, "a folder as Hugging Face writes it, or an embedded model (tiny-gpt2, tiny-distilbert)")
+  app.add_option(
+         "MODEL", model,
+         "a folder as Hugging Face writes it, an embedded model (tiny-gpt2, tiny-distilbert), or random weights (synthetic:gpt2)")
       ->type_name("")
       ->required();
 }

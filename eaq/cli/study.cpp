@@ -59,7 +59,9 @@ void add_protocol_options(CLI::App& app, StudyCommand& command) {
 
 void bind(CLI::App& app, StudyCommand& command) {
   StudyOptions& options = command.options;
-  app.add_option("MODEL", options.models, "folders as Hugging Face writes them, or embedded models; none: both embedded ones")
+  app.add_option(
+         "MODEL", options.models,
+         "folders as Hugging Face writes them, embedded models, or random weights (synthetic:gpt2); none: both embedded ones")
       ->type_name("");
   app.add_option("--formats", options.formats,
                  "fp32,bf16,... (default: every format of this build; FORMAT+head: embedding and head too)")

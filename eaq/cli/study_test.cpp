@@ -58,6 +58,20 @@ TEST(StudyCommand, WithoutAMeterWritesTheContractsFilesWithoutJoules) {
   EXPECT_NE(outcome.out.find("Written: plain/{study.json, study.md, study.csv"), std::string::npos) << outcome.out;
 }
 
+TEST(StudyCommand, OfRandomWeightsLeavesQualityEmptyAndSaysWhyOnce) {
+  const auto out = fresh("random");
+  const Outcome outcome =
+      run("study 'synthetic:gpt2?layers=1&width=32&heads=2&vocabulary=101&context=41' --formats fp32,int8 "
+          "--meter none --blocks 2 --min-seconds 0.02 --quiet --out random");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  expect_schema(read_text(out / "study.json"));
+  for (const auto& row : read_study(out / "study.json").runs) EXPECT_TRUE(row.latency_ms && !row.quality) << row.format;
+  const std::string reason = "No quality: random weights: their answers mean nothing";
+  const auto first = outcome.out.find(reason), second = outcome.out.find(reason, first + 1);  // a table of forward, one of decode
+  EXPECT_NE(second, std::string::npos) << outcome.out;
+  EXPECT_EQ(outcome.out.find(reason, second + 1), std::string::npos) << outcome.out;
+}
+
 TEST(StudyCommand, WithASyntheticMeterItsJoulesAreKnownAndLabelled) {
   write_text(program::folder() / "meter.json", synthetic_meter);
   const auto out = fresh("synthetic");

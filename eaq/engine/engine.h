@@ -21,10 +21,11 @@ namespace eaq {
 
 // ---- Models
 
-/// A checkpoint on disk that has been opened and understood, nothing packed yet.
+/// A checkpoint that has been opened and understood, nothing packed yet.
 struct Model {
-  std::string name;  ///< the folder's name
+  std::string name;  ///< the folder's name, or all of "synthetic:..."
   std::filesystem::path path;
+  bool random = false;  ///< synthetic: its answers mean nothing, and it has neither a folder nor a tokenizer
   Graph graph;
   std::shared_ptr<const Checkpoint> checkpoint;
 
@@ -32,13 +33,17 @@ struct Model {
   bool has(std::string_view tensor) const;
   TensorView tensor(std::string_view tensor_name) const { return checkpoint->tensor(resolve(tensor_name)); }
 };
-/// `where` is a folder, or the name of an embedded model. Checks that every tensor which the graph needs is there with the right
-/// shape.
+/// `where` is a folder, or the name of an embedded model: checks that every tensor which the graph needs is there with the right
+/// shape. Or "synthetic:FAMILY[?SIZE=N&...]": the family's own sizes but for those named (layers, width, heads, inner,
+/// vocabulary, context, labels), and random weights of a trained model's scale; `seed=N` gives others. The same on every machine.
 Model open_model(const std::string& where);
 
 /// Where a model of this name lies: a folder, or an embedded one. Error{input} where neither is there, Error{unavailable} for
-/// "hf:..." and "synthetic:...", which this build cannot make.
+/// "hf:...", which this build cannot fetch.
 std::filesystem::path model_folder(const std::string& where);
+
+/// Of the model's folder. Error{input} where it has none, as a model of random weights has not.
+std::shared_ptr<const Tokenizer> tokenizer_of(const Model& model);
 
 // ---- Recipes
 

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "eaq/engine/engine.h"
+#include "eaq/engine/synthetic.h"
 
 namespace eaq {
 namespace {
@@ -62,6 +62,12 @@ void untie_stored_heads(Model& model) {
   }
 }
 
+[[noreturn]] void refuse_text_for(const std::string& model) {
+  throw Error(ErrorKind::input, printable(model) +
+                                    ": a model of random weights has no tokenizer, and its answers mean nothing; " +
+                                    "it can be timed (study, logits) and inspected");
+}
+
 }  // namespace
 
 std::filesystem::path model_folder(const std::string& where) {
@@ -70,10 +76,7 @@ std::filesystem::path model_folder(const std::string& where) {
   if (where.starts_with("hf:"))
     throw Error(ErrorKind::unavailable, printable(where) + ": this build cannot fetch models yet; download the repository " +
                                             "(config.json, the tokenizer's files, *.safetensors) and name its folder");
-  if (where.starts_with("synthetic:"))
-    throw Error(ErrorKind::unavailable, printable(where) +
-                                            ": this build cannot make models of random weights yet; name a folder " +
-                                            "with weights, or an embedded model");
+  if (is_synthetic(where)) refuse_text_for(where);
   throw Error(ErrorKind::input, printable(where) + ": no such folder, and no embedded model has this name (" +
                                     searched_places("models/" + where) + ")");
 }
@@ -98,7 +101,13 @@ std::string Model::resolve(std::string_view tensor) const {
                                     "', which config.json asks for");
 }
 
+std::shared_ptr<const Tokenizer> tokenizer_of(const Model& model) {
+  if (model.random) refuse_text_for(model.name);
+  return load_tokenizer(model.path);
+}
+
 Model open_model(const std::string& where) {
+  if (is_synthetic(where) && !std::filesystem::exists(where)) return synthetic_model(where);
   Model model;
   model.path = model_folder(where);
   // "models/gpt2/" and "models/gpt2" are the same model.

@@ -17,14 +17,16 @@ Graph graph_of(const std::filesystem::path& model_dir, Logits logits) {
     throw Error(ErrorKind::input, printable(model_dir.string()) +
                                       ": not a folder; a model is a folder with config.json, as Hugging Face writes it");
   const std::filesystem::path path = model_dir / "config.json";
-  const std::string text = read_text(path, 1 << 24), name = printable(path.string());
-  const Json config = parse_json(text, path.string());
+  return graph_of_config(read_text(path, 1 << 24), printable(path.string()), logits);
+}
+
+Graph graph_of_config(std::string_view text, const std::string& name, Logits logits) {
+  const Json config = parse_json(text, name);
   if (config.contains("quantization_config") && !config["quantization_config"].is_null())
     throw Error(ErrorKind::input, name + ": 'quantization_config': checkpoints that are already quantised are not supported");
   for (const auto& row : model_families())
     if (row.entry != nullptr && row.entry->matches(text)) return row.entry->build(text, name, logits);
-  throw Error(ErrorKind::input, name + ": model_type '" +
-                                    printable(get_or<std::string>(config, "model_type", path.string(), "")) +
+  throw Error(ErrorKind::input, name + ": model_type '" + printable(get_or<std::string>(config, "model_type", name, "")) +
                                     "' is not supported (there are: " + names_of(model_families()) + ")");
 }
 

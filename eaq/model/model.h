@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -78,16 +79,26 @@ struct Graph {
 
 enum class Logits { all, last };  ///< of a language model: every position's, or each sequence's last
 
+/// A size as a person calls it ("layers"), and its entry in a family's configuration ("n_layer").
+struct SizeKey {
+  std::string_view size, key;
+};
+
 struct ModelFamily {
-  std::string_view name;
+  std::string_view name;  ///< also its model_type
   /// Reads a parsed configuration given as JSON text (front doors are free of JSON types). Error{input} names an option that is
   /// not supported.
   bool (*matches)(std::string_view config_json);
   Graph (*build)(std::string_view config_json, const std::string& config_name, Logits logits);
+  std::span<const SizeKey> sizes;     ///< those that a model without a checkpoint may be asked for
+  std::string_view residual_weights;  ///< ends the names of the weights that its initialisation divides by sqrt(2 layers)
 };
 
 std::span<const RegistryRow<ModelFamily>> model_families();
 
+/// The Graph of a configuration in JSON; `name` is its file's, for messages. Error{input} for an architecture that no family
+/// knows.
+Graph graph_of_config(std::string_view config_json, const std::string& name, Logits logits = Logits::all);
 /// The Graph of a folder's config.json. Error{input} for an architecture that no family knows.
 Graph graph_of(const std::filesystem::path& model_dir, Logits logits = Logits::all);
 

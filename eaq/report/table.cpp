@@ -15,6 +15,7 @@ using Runs = std::vector<const Run*>;
 std::string task_title(const std::string& task) {
   if (task == "sst2") return "SST-2";
   if (task == "wikitext2") return "WikiText-2";
+  if (task == "random") return "Random tokens";
   return task;
 }
 
@@ -86,7 +87,7 @@ class Builder {
         table_.header.emplace_back(energy_->label == "measured" ? "mJ/" + first.unit : "mJ (" + energy_->label + ")");
       table_.header.emplace_back((energy_ != nullptr ? "joules vs " : "speed vs ") + reference_->format);
     }
-    table_.header.emplace_back(first.quality && first.quality->metric == "perplexity" ? "perplexity" : "accuracy %");
+    table_.header.emplace_back(first.unit == "sentence" ? "accuracy %" : "perplexity");
     table_.header.emplace_back("KL nats");
     table_.header.emplace_back("MiB");
     if (energy_ == nullptr) table_.header.emplace_back("peak MiB");
@@ -143,6 +144,24 @@ class Builder {
     storage_note();
     mean_power_note();
     for (const Run* run : runs_) run_notes(*run);
+    no_quality_note();
+  }
+
+  // One line for a reason that several formats share.
+  void no_quality_note() {
+    std::vector<std::pair<std::string, std::string>> reasons;
+    for (const Run* run : runs_) {
+      if (run->quality || run->quality_unavailable.empty()) continue;
+      const auto same = std::find_if(reasons.begin(), reasons.end(),
+                                     [&](const auto& entry) { return entry.second == run->quality_unavailable; });
+      if (same == reasons.end())
+        reasons.emplace_back(run->format, run->quality_unavailable);
+      else
+        append(same->first, run->format);
+    }
+    const bool none = std::none_of(runs_.begin(), runs_.end(), [](const Run* run) { return run->quality.has_value(); });
+    for (const auto& [formats, reason] : reasons)
+      table_.notes.push_back("No quality" + (none && reasons.size() == 1 ? "" : " for " + formats) + ": " + reason);
   }
 
   // What ran, where the format's name alone would mislead.
@@ -184,8 +203,6 @@ class Builder {
         table_.notes.push_back("! " + run.format + ": " + note);
     if (energy_ != nullptr && !run.energy && !run.energy_unavailable.empty())
       table_.notes.push_back("No joules for " + run.format + ": " + run.energy_unavailable);
-    if (!run.quality && !run.quality_unavailable.empty())
-      table_.notes.push_back("No quality for " + run.format + ": " + run.quality_unavailable);
   }
 
   const Study& study_;

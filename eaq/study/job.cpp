@@ -5,6 +5,50 @@
 namespace eaq {
 namespace {
 
+// What is asked of the data, where there is none: a model of random weights has no tokenizer.
+void refuse_data_for_random(const Model& model, const StudyOptions& options) {
+  if (!options.timing)
+    throw Error(ErrorKind::input, printable(model.name) +
+                                      ": its weights are random and its answers mean nothing; it can be timed " +
+                                      "(eaq study), not judged");
+  if (model.graph.task == Task::classification && options.unpadded)
+    throw Error(ErrorKind::usage, "--unpadded: " + printable(model.name) +
+                                      " has no tokenizer, so no sentences whose lengths it could have; --seq N pads to a length");
+  // With several models the data may be meant for one of the others.
+  if (options.models.size() == 1 && !(options.data.file.empty() && options.data.task.empty()))
+    throw Error(ErrorKind::usage, std::string(options.data.file.empty() ? "--task" : "--data") + ": " + printable(model.name) +
+                                      " has no tokenizer: it is timed on random tokens, and not judged");
+}
+
+// Random tokens for as many different runs as real data gives, within reason: sentences of the longest shape, or one stream.
+void prepare_random_tokens(Job& job, std::uint64_t seed) {
+  constexpr std::int64_t different = 32, most = std::int64_t{1} << 22;
+  std::int64_t longest = 1, wanted = 1;
+  for (const TimedShape& shape : job.shapes) {
+    const std::int64_t length = shape.seq + shape.new_tokens;
+    longest = std::max(longest, length);
+    wanted = std::max(wanted, different * shape.batch * length);
+  }
+  const std::int64_t count = std::max<std::int64_t>(std::min(wanted, most) / longest, 1);
+  Rng rng(seed);
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(count * longest));
+  for (std::int32_t& id : ids) id = static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(job.model.graph.vocabulary)));
+  DataSource source;
+  source.name = "random tokens";
+  source.hash = "sha256:" + sha256(std::as_bytes(std::span(ids)));
+  job.judged = "not judged, its weights are random";
+  if (job.classifies()) {
+    job.sentences.source = source;
+    job.sentences.ids = std::move(ids);
+    job.sentences.labels.assign(static_cast<std::size_t>(count), 0);
+    for (std::int64_t i = 0; i <= count; ++i) job.sentences.begin.push_back(i * longest);
+    return;
+  }
+  job.stream.source = source;
+  job.stream.ids = std::move(ids);
+  for (std::int64_t i = 0; i < count; ++i) job.windows.push_back({i * longest, (i + 1) * longest, 0});
+}
+
 std::string task_of(const Graph& graph, const DataOptions& data, const std::string& name) {
   const bool classifies = graph.task == Task::classification;
   if (data.task.empty()) return classifies ? "sst2" : data.file.empty() ? "wikitext2" : "text";
@@ -66,7 +110,8 @@ std::vector<std::string> formats_asked(const StudyOptions& options) {
 Job prepare_job(const std::string& where, const StudyOptions& options) {
   Job job;
   job.model = open_model(where);
-  job.task = task_of(job.model.graph, options.data, job.model.name);
+  if (job.model.random) refuse_data_for_random(job.model, options);
+  job.task = job.model.random ? "random" : task_of(job.model.graph, options.data, job.model.name);
   for (const std::string& format : formats_asked(options))
     job.recipes.push_back(uniform_recipe(job.model.graph, format, options.base));
   for (const auto& file : options.recipes) job.recipes.push_back(read_recipe(job.model.graph, file));
@@ -78,7 +123,11 @@ Job prepare_job(const std::string& where, const StudyOptions& options) {
         throw Error(ErrorKind::usage, "'" + printable(job.recipes[i].name) + "' was asked for twice");
   if (options.timing) job.shapes = timed_shapes(job.model.graph, options);
 
-  job.tokenizer = load_tokenizer(job.model.path);
+  if (job.model.random) {
+    prepare_random_tokens(job, options.seed);
+    return job;
+  }
+  job.tokenizer = tokenizer_of(job.model);
   const std::filesystem::path file = options.data.file.empty() ? default_data_path(job.task) : options.data.file;
   DataCache cache;
   if (options.data.cache) cache = {cache_folder(), tokenizer_hash(job.model.path)};

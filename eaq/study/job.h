@@ -12,12 +12,12 @@ namespace eaq {
 
 struct Job {
   Model model;
-  std::string task;  ///< "sst2", "wikitext2", "text"
-  std::shared_ptr<const Tokenizer> tokenizer;
-  Sentences sentences;          ///< of a classifier
-  TokenStream stream;           ///< of a language model, with
-  std::vector<Window> windows;  ///< how it is judged
-  std::string judged;           ///< the same in words
+  std::string task;                            ///< "sst2", "wikitext2", "text"; "random" for a model of random weights
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< null with random weights: sentences and stream are then random tokens
+  Sentences sentences;                         ///< of a classifier
+  TokenStream stream;                          ///< of a language model, with
+  std::vector<Window> windows;                 ///< how it is judged
+  std::string judged;                          ///< the same in words
   std::vector<Recipe> recipes;
   std::vector<TimedShape> shapes;
 

@@ -97,7 +97,8 @@ Cost Runner::cost_of(const Job& job, const std::vector<Row>& rows) const {
       job.classifies()
           ? static_cast<double>(job.sentences.ids.size())
           : static_cast<double>(std::min<std::int64_t>(static_cast<std::int64_t>(job.stream.ids.size()), job.windows.back().end));
-  for (const Row& row : rows) cost.evaluate += tokens * row.seconds_per_row * 1.3;  // softmax, KL, ranges
+  if (!job.model.random)
+    for (const Row& row : rows) cost.evaluate += tokens * row.seconds_per_row * 1.3;  // softmax, KL, ranges
   const double visit = options_.min_seconds > 0 ? options_.min_seconds : meters_.empty() ? 0.25 : 2;
   const auto n = static_cast<double>(rows.size() * job.shapes.size());
   if (!options_.original) {
@@ -113,6 +114,10 @@ Cost Runner::cost_of(const Job& job, const std::vector<Row>& rows) const {
 }
 
 void Runner::evaluate(const Job& job, std::vector<Row>& rows) {
+  if (job.model.random) {
+    for (Row& row : rows) row.quality_unavailable = "random weights: their answers mean nothing";
+    return;
+  }
   std::vector<std::shared_ptr<const PackedModel>> models;
   const auto fp32 = std::find_if(rows.begin(), rows.end(), [](const Row& row) { return row.recipe.name == "fp32"; });
   // KL and flips are against fp32, whether or not it is a row of its own.

@@ -122,6 +122,62 @@ TEST(Study, EveryRowHasQualityTimeSizeAndTheMemoryOfItsFormatAlone) {
   EXPECT_TRUE(outcome.study.comparisons[0].p_value && outcome.study.comparisons[0].speedup);
 }
 
+TEST(Study, RandomWeightsAreTimedAndNotJudged) {
+  MeterSet none;
+  for (const char* model : {"synthetic:gpt2?layers=1&width=32&heads=2&vocabulary=50&context=41",
+                            "synthetic:distilbert?layers=1&width=32&heads=2&vocabulary=50&context=41"}) {
+    const StudyOutcome outcome = run_study(quick(model, {"fp32", "int8"}), none);
+    ASSERT_GE(outcome.study.runs.size(), 2u) << model;
+    for (const auto& row : outcome.study.runs) {
+      EXPECT_EQ(row.model, model);
+      EXPECT_EQ(row.task, "random");
+      EXPECT_TRUE(row.latency_ms) << model;
+      EXPECT_FALSE(row.quality);
+      EXPECT_EQ(row.quality_unavailable, "random weights: their answers mean nothing");
+      bool checked = false;
+      for (const std::string& note : row.notes) checked = checked || note.starts_with("timed outputs agree");
+      EXPECT_TRUE(checked) << model;
+    }
+    EXPECT_TRUE(outcome.study.comparisons[0].speedup);
+    EXPECT_FALSE(outcome.study.comparisons[0].quality_delta);
+    EXPECT_EQ(outcome.study.manifest.data[0].name, "random tokens");
+  }
+}
+
+TEST(Job, DataForRandomWeightsIsSeededFullAndOfTheShapesAsked) {
+  StudyOptions options = quick("synthetic:distilbert?layers=1&width=32&heads=2&vocabulary=50&context=41", {"fp32"});
+  options.seq = {16, 41};
+  const Job job = prepare_job(options.models[0], options), same = prepare_job(options.models[0], options);
+  options.seed = 1;
+  const Job other = prepare_job(options.models[0], options);
+  EXPECT_EQ(job.sentences.ids, same.sentences.ids);
+  EXPECT_NE(job.sentences.ids, other.sentences.ids);
+  for (const TimedShape& shape : job.shapes) {
+    const TimedData data = make_timed_data(job, shape, 0);
+    EXPECT_GE(data.batches.size(), 32u);
+    for (const OwnedBatch& batch : data.batches) {
+      EXPECT_EQ(batch.ids.size(), static_cast<std::size_t>(shape.batch * shape.seq));
+      for (const std::uint8_t seen : batch.key_mask) EXPECT_EQ(seen, 1);  // no padding
+    }
+  }
+}
+
+TEST(Job, WhatNeedsATokenizerIsRefusedForRandomWeights) {
+  const auto kind_of = [](const StudyOptions& options) {
+    try {
+      prepare_job("synthetic:distilbert?layers=1", options);
+    } catch (const Error& error) {
+      return error.kind();
+    }
+    return ErrorKind::bug;
+  };
+  const std::string model = "synthetic:distilbert?layers=1";
+  EXPECT_EQ(kind_of({.models = {model}, .unpadded = true}), ErrorKind::usage);
+  EXPECT_EQ(kind_of({.models = {model}, .data = {.task = "sst2"}}), ErrorKind::usage);
+  EXPECT_EQ(kind_of({.models = {model}, .data = {.file = "x.tsv"}}), ErrorKind::usage);
+  EXPECT_EQ(kind_of({.models = {model}, .timing = false}), ErrorKind::input);
+}
+
 TEST(Study, KlIsAgainstFp32AlsoWhereFp32IsNoRow) {
   MeterSet none;
   StudyOptions options = quick("tiny-gpt2", {"bf16"});

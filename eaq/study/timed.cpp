@@ -32,6 +32,7 @@ void add_sentences(const Job& job, TimedData& data, std::uint64_t seed) {
   std::vector<std::size_t> order(job.sentences.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::size_t next = 0;
+  const std::int32_t padding = job.tokenizer ? job.tokenizer->pad_id().value_or(0) : 0;
   const std::size_t wanted = std::max(different_batches, order.size() / size);
   while (data.batches.size() < wanted) {
     std::vector<Tokens> sequences;
@@ -40,7 +41,7 @@ void add_sentences(const Job& job, TimedData& data, std::uint64_t seed) {
       if (data.batches.empty()) data.first_items.push_back(order[next]);
       sequences.push_back(cut_to(job.sentences.sentence(order[next++]), data.shape.seq));
     }
-    data.batches.push_back(make_batch(sequences, data.shape.seq, job.tokenizer->pad_id().value_or(0)));
+    data.batches.push_back(make_batch(sequences, data.shape.seq, padding));
   }
 }
 

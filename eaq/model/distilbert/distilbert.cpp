@@ -96,7 +96,14 @@ Graph build(std::string_view text, const std::string& name, Logits) {
 }  // namespace
 
 const ModelFamily& entry() {
-  static constexpr ModelFamily family{"distilbert", matches, build};
+  static constexpr SizeKey sizes[] = {{"layers", "n_layers"},
+                                      {"width", "dim"},
+                                      {"heads", "n_heads"},
+                                      {"vocabulary", "vocab_size"},
+                                      {"context", "max_position_embeddings"},
+                                      {"inner", "hidden_dim"},
+                                      {"labels", "num_labels"}};
+  static constexpr ModelFamily family{"distilbert", matches, build, sizes, ""};
   return family;
 }
 

@@ -88,7 +88,9 @@ Graph build(std::string_view text, const std::string& name, Logits logits) {
 }  // namespace
 
 const ModelFamily& entry() {
-  static constexpr ModelFamily family{"gpt2", matches, build};
+  static constexpr SizeKey sizes[] = {{"layers", "n_layer"},        {"width", "n_embd"},        {"heads", "n_head"},
+                                      {"vocabulary", "vocab_size"}, {"context", "n_positions"}, {"inner", "n_inner"}};
+  static constexpr ModelFamily family{"gpt2", matches, build, sizes, "c_proj.weight"};
   return family;
 }
 
