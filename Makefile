@@ -1,13 +1,14 @@
 # The two commands: `make study` and `make test`. Everything real happens in CMake and scripts/; `make help` lists the rest.
 JOBS ?= $(shell scripts/jobs)
 ARGS ?=
+DEVICE ?=
 export NINJA_STATUS = [%f/%t %es] 
 
 .PHONY: study test build build-cuda bench peers format clean help
 .DEFAULT_GOAL := help
 
-study: build ## the whole study on the embedded models (ARGS="gpt2-dir --formats fp32,int8": arguments of `eaq study`)
-	build/release/eaq study $(ARGS)
+study: ## the whole study on the embedded models (DEVICE=cpu: not on the card; ARGS="gpt2-dir --formats fp32,int8": arguments of `eaq study`)
+	@DEVICE="$(DEVICE)" scripts/study $(ARGS)
 
 # A tree that was configured with tests keeps them: taking them out would throw away their objects.
 build: ## the program, at build/release/eaq
