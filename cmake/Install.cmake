@@ -4,6 +4,9 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 function(eaq_install)
+  if(EAQ_CUDA STREQUAL EMULATED)  # a tool for tests
+    return()
+  endif()
   install(TARGETS eaq EXPORT eaq ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   if(TARGET eaq_program)
     install(TARGETS eaq_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -1,0 +1,26 @@
+# What needs CUDA, compiled by the C++ compiler against emulation/cuda, which stands for the toolkit (emulation/cuda/README.md).
+if(NOT CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
+  message(FATAL_ERROR "EAQ_CUDA=EMULATED is written for x86-64")
+endif()
+set(EAQ_EMULATION ${CMAKE_CURRENT_SOURCE_DIR}/emulation/cuda)
+# Sources that emulation/cuda has its own of.
+set(EAQ_NOT_EMULATED "/eaq/kernel/cuda/(cublaslt\\.cpp|load\\.cpp|fill\\.cu)$")
+# First, for everything: tests look into CUDA's folders too, and ptx.cuh is one of those found here instead.
+include_directories(BEFORE ${EAQ_EMULATION})
+# Kernels read memory as other types than it was written, which CUDA allows, and have pragmas for nvcc.
+add_compile_options(-fno-strict-aliasing -Wno-unknown-pragmas)
+
+function(eaq_emulate_cuda target)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${EAQ_EMULATION}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  target_sources(${target} PRIVATE ${sources})
+endfunction()
+
+function(eaq_add_emulation_test)
+  file(GLOB sources CONFIGURE_DEPENDS ${EAQ_EMULATION}/*_test.cpp)
+  add_executable(emulation_test ${sources})
+  target_link_libraries(emulation_test PRIVATE eaq GTest::gtest GTest::gtest_main)
+  eaq_warnings(emulation_test)
+  gtest_discover_tests(
+    emulation_test WORKING_DIRECTORY ${CMAKE_BINARY_DIR} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS emulation)
+endfunction()
