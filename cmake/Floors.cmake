@@ -54,6 +54,8 @@ function(eaq_add_folder target folder)
   if(EAQ_CUDA)
     file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/eaq/${folder}/*.cu)
     list(APPEND sources ${cuda_sources})
+  else()
+    list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")  # a part of a folder that needs CUDA
   endif()
   if(EAQ_CUDA STREQUAL EMULATED)
     list(FILTER sources EXCLUDE REGEX ${EAQ_NOT_EMULATED})

@@ -52,3 +52,40 @@ std::span<const RegistryRow<@ARG_ENTRY@>> @ARG_ACCESSOR@() {
 ")
   target_sources(${target} PRIVATE ${file})
 endfunction()
+
+# What each format multiplies with, per device: a format NAME whose folder holds NAME_DEVICE.cpp defines there
+#     namespace eaq::format_NAME { const ProductMaker& DEVICE_products(); }
+# Files for a device that this build leaves out are not compiled (cmake/Floors.cmake), and have no row.
+function(eaq_products target)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "DEVICES")
+  set(declarations "")
+  set(rows "")
+  foreach(device IN LISTS ARG_DEVICES)
+    file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/eaq/format/*/*_${device}.cpp)
+    foreach(file IN LISTS files)
+      get_filename_component(folder ${file} DIRECTORY)
+      get_filename_component(name ${folder} NAME)
+      get_filename_component(stem ${file} NAME_WE)
+      if(stem STREQUAL ${name}_${device})
+        string(APPEND declarations "namespace format_${name} { const ProductMaker& ${device}_products(); }\n")
+        string(APPEND rows "      {\"${name}\", \"${device}\", &format_${name}::${device}_products},\n")
+      endif()
+    endforeach()
+  endforeach()
+  set(file ${CMAKE_CURRENT_BINARY_DIR}/registry/products.cpp)
+  file(CONFIGURE OUTPUT ${file} @ONLY CONTENT
+"// Written by cmake/Registry.cmake from the files eaq/format/NAME/NAME_DEVICE.cpp.
+#include \"eaq/format/format.h\"
+
+namespace eaq {
+@declarations@
+std::span<const ProductsRow> format_products() {
+  static constexpr ProductsRow rows[]{
+@rows@  };
+  return rows;
+}
+
+}  // namespace eaq
+")
+  target_sources(${target} PRIVATE ${file})
+endfunction()

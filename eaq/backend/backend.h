@@ -101,13 +101,20 @@ struct Batch {
   std::int64_t sequences() const { return static_cast<std::int64_t>(row_begin.size()) - 1; }
 };
 
-/// Keys and values of earlier tokens: [layer][sequence][position][heads * head_dim].
+/// A batch's data where the device reads them: a backend's own, made once and run many times.
+class PlacedBatch {
+ public:
+  virtual ~PlacedBatch() = default;
+};
+
+/// Keys and values of earlier tokens, in the device's memory: [layer][sequence][position][heads * head_dim].
 struct KvCache {
   DType dtype = DType::f32;
   std::int64_t layers = 0, sequences = 0, capacity = 0, width = 0;
-  Buffer keys, values;
+  DeviceMemory keys, values;
 
-  KvCache(DType dtype, std::int64_t layers, std::int64_t sequences, std::int64_t capacity, std::int64_t width);
+  KvCache(ExecutionContext& context, DType dtype, std::int64_t layers, std::int64_t sequences, std::int64_t capacity,
+          std::int64_t width);
   std::byte* key_row(std::int64_t layer, std::int64_t sequence, std::int64_t position);
   std::byte* value_row(std::int64_t layer, std::int64_t sequence, std::int64_t position);
 
@@ -119,8 +126,9 @@ struct KvCache {
 struct Frame {
   ExecutionContext& context;
   const Batch& batch;
-  std::span<const Matrix> values;  ///< by Value, sized for this batch
+  std::span<const Matrix> values;  ///< by Value, in the device's memory, sized for this batch
   KvCache* cache = nullptr;
+  const PlacedBatch* placed = nullptr;  ///< the batch as Backend::place() gave it
 };
 
 struct Step {
@@ -158,6 +166,35 @@ struct ContextOptions {
   int threads = 0;  ///< CPU: 0 is every core of this process
 };
 
+/// What one row of logits says, of a target and against a reference.
+struct RowOutcome {
+  std::int32_t argmax = 0;  ///< the lowest index among equals; NaN never wins
+  std::int64_t non_finite = 0;
+  double nll = 0;        ///< of the target, nats
+  double kl = 0;         ///< KL(reference || this), nats; 0 for the reference itself
+  bool flipped = false;  ///< another argmax than the reference's
+};
+
+/// Reduces logits where they are: rows of them never leave the device.
+class Judge {
+ public:
+  virtual ~Judge() = default;
+  /// Rows that later calls of judge() are held against; they must stay until then. `outcomes` as of judge().
+  virtual void judge_reference(const Matrix& logits, std::span<const std::int32_t> targets, std::span<RowOutcome> outcomes) = 0;
+  /// One outcome for each row of `logits` (f32) whose target is not negative; the others are left as they are.
+  virtual void judge(const Matrix& logits, std::span<const std::int32_t> targets, std::span<RowOutcome> outcomes,
+                     bool against_reference) = 0;
+  /// Largest |x| among finite elements, and how many are not finite.
+  virtual RangeSummary range(const Matrix& x) = 0;
+};
+
+/// Steps that were recorded as one submission.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void submit() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -169,6 +206,17 @@ class Backend {
   virtual std::shared_ptr<const Product> make_product(const Format&, ExecutionContext&, const LinearWeight&) const = 0;
   virtual std::span<const Fusion> fusions() const = 0;
   virtual void bind(Program&, ExecutionContext&) const = 0;
+  virtual std::unique_ptr<Judge> make_judge(ExecutionContext&) const = 0;
+
+  /// The batch in the device's memory; null where steps read the host's.
+  virtual std::unique_ptr<PlacedBatch> place(ExecutionContext&, const Batch&) const { return nullptr; }
+  /// Calls `submit_steps` once and keeps what it submits, to be submitted again; null where the device does not record. The steps
+  /// must have run before with the same shapes, so that nothing is chosen or allocated.
+  virtual std::unique_ptr<Recording> record(ExecutionContext&, const std::function<void()>& /*submit_steps*/) const {
+    return nullptr;
+  }
+  /// Elements by which rows of activations are aligned.
+  virtual std::int64_t row_alignment() const { return 1; }
 };
 
 std::span<const RegistryRow<Backend>> backends();

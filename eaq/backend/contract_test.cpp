@@ -64,28 +64,56 @@ class Runner {
     backend_.bind(program, *context_);
 
     const Batch batch{ids_, positions_, shapes_.row_begin, mask_, shapes_.past};
-    std::vector<std::vector<float>> memory;
+    std::vector<DeviceMemory> memory;
     std::vector<Matrix> matrices;
     for (std::size_t v = 0; v < c.values.size(); ++v) {
       const std::int64_t rows = c.values[v].rows == RowsPer::token ? batch.rows() : batch.sequences();
-      memory.push_back(*random_vector(rows * c.values[v].width, static_cast<unsigned>(v)));
-      matrices.push_back(
-          {DType::f32, reinterpret_cast<std::byte*>(memory.back().data()), rows, c.values[v].width, c.values[v].width});
+      matrices.push_back(placed(memory, c.values[v], rows, static_cast<unsigned>(v)));
     }
     std::unique_ptr<KvCache> cache;
     if (!shapes_.past.empty()) {
       const std::int64_t width = c.values[1].width;
-      cache = std::make_unique<KvCache>(DType::f32, 1, batch.sequences(), 40, width);
-      const auto old = random_vector(static_cast<std::int64_t>(cache->keys.size() / sizeof(float)), 99);
-      std::copy(old->begin(), old->end(), cache->keys.as<float>());
-      std::copy(old->rbegin(), old->rend(), cache->values.as<float>());
+      cache = std::make_unique<KvCache>(*context_, c.values[0].dtype, 1, batch.sequences(), 40, width);
+      auto old = *random_vector(batch.sequences() * 40 * width, 99);
+      store(cache->keys.data(), old, cache->dtype);
+      std::reverse(old.begin(), old.end());
+      store(cache->values.data(), old, cache->dtype);
     }
-    program.steps[0].run({*context_, batch, matrices, cache.get()});
+    const auto on_device = backend_.place(*context_, batch);
+    program.steps[0].run({*context_, batch, matrices, cache.get(), on_device.get()});
     context_->synchronise();
-    return {memory[static_cast<std::size_t>(out)].begin(), memory[static_cast<std::size_t>(out)].end()};
+    return loaded(matrices[static_cast<std::size_t>(out)]);
   }
 
  private:
+  // Random rows in the device's memory, begun where the backend wants rows to begin.
+  Matrix placed(std::vector<DeviceMemory>& memory, const ValueInfo& info, std::int64_t rows, unsigned salt) {
+    const std::int64_t align = backend_.row_alignment(), stride = (info.width + align - 1) / align * align;
+    const auto values = random_vector(rows * info.width, salt);
+    std::vector<float> spread(static_cast<std::size_t>(rows * stride), NAN);
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::copy_n(values->begin() + r * info.width, info.width, spread.begin() + r * stride);
+    memory.push_back(context_->allocate(spread.size() * size_of(info.dtype), "a value"));
+    store(memory.back().data(), spread, info.dtype);
+    return {info.dtype, memory.back().data(), rows, info.width, stride};
+  }
+  void store(std::byte* to, std::span<const float> values, DType dtype) {
+    const Tensor wide({static_cast<std::int64_t>(values.size())}, values);
+    const Tensor stored = stored_as(dtype, wide.view());
+    context_->upload(to, {stored.buffer.data(), stored.buffer.size()});
+  }
+  std::vector<double> loaded(const Matrix& matrix) {
+    const std::int64_t all = (matrix.rows - 1) * matrix.stride + matrix.cols;
+    Tensor stored(matrix.dtype, {all});
+    context_->download({stored.buffer.data(), stored.buffer.size()}, matrix.data);
+    std::vector<float> spread(static_cast<std::size_t>(all));
+    to_f32(stored.view(), spread);
+    std::vector<double> values;
+    for (std::int64_t r = 0; r < matrix.rows; ++r)
+      values.insert(values.end(), spread.begin() + r * matrix.stride, spread.begin() + r * matrix.stride + matrix.cols);
+    return values;
+  }
+
   const Backend& backend_;
   std::unique_ptr<ExecutionContext> context_;
   Shapes shapes_;

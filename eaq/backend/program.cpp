@@ -103,11 +103,12 @@ StepCost cost_of(const Step& step, std::span<const ValueInfo> values, const Batc
   return cost;
 }
 
-KvCache::KvCache(DType dtype_, std::int64_t layers_, std::int64_t sequences_, std::int64_t capacity_, std::int64_t width_)
+KvCache::KvCache(ExecutionContext& context, DType dtype_, std::int64_t layers_, std::int64_t sequences_, std::int64_t capacity_,
+                 std::int64_t width_)
     : dtype(dtype_), layers(layers_), sequences(sequences_), capacity(capacity_), width(width_) {
   const std::size_t bytes = static_cast<std::size_t>(elements({layers, sequences, capacity, width})) * size_of(dtype);
-  keys = Buffer(bytes);
-  values = Buffer(bytes);
+  keys = context.allocate(bytes, "a cache of keys");
+  values = context.allocate(bytes, "a cache of values");
 }
 
 std::size_t KvCache::offset(std::int64_t layer, std::int64_t sequence, std::int64_t position) const {

@@ -94,10 +94,7 @@ class LogitsFile {
     file_.write(std::as_bytes(std::span(&length, 1)));
     file_.write(header);
   }
-  void write(const Matrix& rows) {
-    for (std::int64_t r = 0; r < rows.rows; ++r)
-      file_.write(std::span<const std::byte>(rows.row(r), static_cast<std::size_t>(rows.cols) * sizeof(float)));
-  }
+  void write(const std::vector<float>& rows) { file_.write(std::as_bytes(std::span(rows))); }
   void commit() { file_.commit(); }
 
  private:
@@ -112,18 +109,19 @@ int run(const LogitsCommand& command) {
   const Shape shape = classifies ? Shape{input.n, width} : Shape{input.n, input.seq, width};
   LogitsFile file(command.out, shape);
   Session session(pack_chosen(model, command.options));
+  ExecutionContext& context = *session.packed().device().context;
   catch_interrupts();
   Progress progress("logits", static_cast<double>(input.n));
   for (std::int64_t i = 0; i < input.n; ++i) {
     if (interrupted()) throw Error(ErrorKind::interrupted, "interrupted; nothing was written");
     const OwnedBatch batch = one_sequence(input, i);
     if (classifies) {
-      file.write(session.run(batch.view()));
+      file.write(on_host(context, session.run(batch.view())));
     } else {
       session.run_body(batch.view());
       constexpr std::int64_t at_once = 64;
       for (std::int64_t row = 0; row < input.seq; row += at_once)
-        file.write(session.head(row, std::min(at_once, input.seq - row)));
+        file.write(on_host(context, session.head(row, std::min(at_once, input.seq - row))));
     }
     progress.advance(1);
   }

@@ -116,7 +116,20 @@ struct SessionOptions {
   bool fusions = true;
 };
 
-/// A Program compiled from packed weights, and its workspace. Not thread-safe.
+/// A batch that lies ready on the device, to be run again and again by the session that prepared it.
+class PreparedBatch {
+ public:
+  PreparedBatch(PreparedBatch&&) noexcept;
+  ~PreparedBatch();
+
+ private:
+  friend class Session;
+  struct State;
+  explicit PreparedBatch(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// A Program compiled from packed weights, and its workspace. Not thread-safe. Matrices that it gives lie in the device's memory.
 class Session {
  public:
   Session(std::shared_ptr<const PackedModel>, const SessionOptions& = {});
@@ -132,6 +145,11 @@ class Session {
   /// Logits, f32: [rows, vocabulary], [sequences, vocabulary] (Logits::last) or [sequences, labels]. Valid until the next run.
   Matrix run(const Batch&, const RunHooks& = {});
 
+  /// What a trial repeats: nothing is checked, copied or allocated again, and a device that runs by itself is not waited for
+  /// (ExecutionContext::finish_runs, synchronise). The first submission of a batch records it where the device can.
+  PreparedBatch prepare(const Batch&);
+  Matrix submit(PreparedBatch&, const RunHooks& = {});
+
   /// run() in two parts, for texts whose logits should never exist all at once: run_body() leaves out the head, head() then gives
   /// the logits of `count` rows. The batch must live until the last head(). Each Matrix is valid until the next call.
   void run_body(const Batch&, const RunHooks& = {});
@@ -144,6 +162,9 @@ class Session {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Rows of f32 values, one after the other, from wherever they lie. Waits for what was submitted.
+std::vector<float> on_host(ExecutionContext& context, const Matrix& rows);
 
 // ---- Batches and text
 

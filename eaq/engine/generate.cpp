@@ -77,14 +77,15 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
   batch.past = {0};
   Clock& clock = monotonic_clock();
   const Seconds start = clock.now();
-  Matrix logits = session.run(batch.view(), {.listener = options.listener});
+  const auto run = [&] { return on_host(*packed->device().context, session.run(batch.view(), {.listener = options.listener})); };
+  std::vector<float> logits = run();
   result.prefill = clock.now() - start;
 
   // Neither the likeliest token nor a random one means anything where the logits are no numbers.
   const auto check_finite = [&](std::int64_t position) {
-    const std::int64_t bad = summarise_row(reinterpret_cast<const float*>(logits.data), logits.cols).non_finite;
+    const std::int64_t bad = summarise_row(logits.data(), static_cast<std::int64_t>(logits.size())).non_finite;
     if (bad == 0) return;
-    throw Error(ErrorKind::input, std::to_string(bad) + " of the " + std::to_string(logits.cols) + " logits at position " +
+    throw Error(ErrorKind::input, std::to_string(bad) + " of the " + std::to_string(logits.size()) + " logits at position " +
                                       std::to_string(position) +
                                       " are not finite: the weights hold NaN or Inf (`eaq inspect` tells), or values overflow "
                                       "in this format");
@@ -92,7 +93,7 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
   const Seconds decode_start = clock.now();
   for (int i = 0; i < options.max_new_tokens; ++i) {
     check_finite(length + i - 1);
-    const std::int32_t id = sample(reinterpret_cast<const float*>(logits.data), logits.cols);
+    const std::int32_t id = sample(logits.data(), static_cast<std::int64_t>(logits.size()));
     result.ids.push_back(id);
     const bool ended = options.stop_at_end && id == packed->graph().end_of_text;
     if ((on_token && !on_token(id)) || ended || interrupted() || i + 1 == options.max_new_tokens) break;
@@ -100,7 +101,7 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
     batch.ids.assign(1, id);
     batch.positions.assign(1, length + i);
     batch.row_begin = {0, 1};
-    logits = session.run(batch.view(), {.listener = options.listener});
+    logits = run();
   }
   result.decode = clock.now() - decode_start;
   return result;

@@ -115,15 +115,36 @@ std::string_view name_of(Phase phase) {
   return names[static_cast<std::size_t>(phase)];
 }
 
+struct PreparedBatch::State {
+  OwnedBatch owned;
+  Batch batch;
+  std::unique_ptr<PlacedBatch> placed;
+  std::unique_ptr<Recording> recording;
+  int moves = -1;  // of the workspace that the recording knows
+};
+
+PreparedBatch::PreparedBatch(std::unique_ptr<State> state) : state_(std::move(state)) {}
+PreparedBatch::PreparedBatch(PreparedBatch&&) noexcept = default;
+PreparedBatch::~PreparedBatch() = default;
+
 struct Session::State {
   std::shared_ptr<const PackedModel> packed;
   Program program;
   std::unique_ptr<KvCache> cache;
   Workspace workspace;
-  Batch batch;     // of the last run_body()
-  RunHooks hooks;  // likewise
+  Batch batch;                          // of the last run_body()
+  std::unique_ptr<PlacedBatch> placed;  // likewise
+  RunHooks hooks;                       // likewise
 
+  const Backend& backend() const { return *packed->device().backend; }
   ExecutionContext& context() { return *packed->device().context; }
+
+  Frame frame(const Batch& of, const PlacedBatch* on_device) {
+    return {context(), of, workspace.matrices(of.rows(), of.sequences()), cache.get(), on_device};
+  }
+  void run_all(const Frame& frame, const RunHooks& watch) {
+    for (const Step& step : program.steps) run_step(step, frame, watch);
+  }
 
   void run_step(const Step& step, const Frame& frame, const RunHooks& watch) {
     if (watch.listener == nullptr) {
@@ -155,15 +176,16 @@ Session::Session(std::shared_ptr<const PackedModel> packed, const SessionOptions
     for (const Fusion& fusion : weights.device.backend->fusions()) fusion.apply(state_->program);
   weights.device.backend->bind(state_->program, *weights.device.context);
   if (options.cache_capacity > 0) {
-    require_memory(2.0 * static_cast<double>(graph.layers * graph.width * options.cache_capacity) *
-                       static_cast<double>(options.cache_sequences) * static_cast<double>(size_of(cache_dtype(weights.recipe))),
-                   "a cache of " + std::to_string(options.cache_sequences) + " sequences of " +
-                       std::to_string(options.cache_capacity) + " tokens",
-                   "a smaller batch or shorter sequences (--batch, --seq) need less");
-    state_->cache = std::make_unique<KvCache>(cache_dtype(weights.recipe), graph.layers, options.cache_sequences,
-                                              options.cache_capacity, graph.width);
+    if (weights.device.context->is_host())
+      require_memory(2.0 * static_cast<double>(graph.layers * graph.width * options.cache_capacity) *
+                         static_cast<double>(options.cache_sequences) * static_cast<double>(size_of(cache_dtype(weights.recipe))),
+                     "a cache of " + std::to_string(options.cache_sequences) + " sequences of " +
+                         std::to_string(options.cache_capacity) + " tokens",
+                     "a smaller batch or shorter sequences (--batch, --seq) need less");
+    state_->cache = std::make_unique<KvCache>(*weights.device.context, cache_dtype(weights.recipe), graph.layers,
+                                              options.cache_sequences, options.cache_capacity, graph.width);
   }
-  state_->workspace.plan(state_->program);
+  state_->workspace.plan(state_->program, weights.device.context, weights.device.backend->row_alignment());
   state_->packed = std::move(packed);
 }
 
@@ -184,9 +206,41 @@ void Session::reserve(std::int64_t rows, std::int64_t sequences) {
 Matrix Session::run(const Batch& batch, const RunHooks& hooks) {
   check(batch, state_->packed->graph(), state_->cache.get());
   reserve(batch.rows(), batch.sequences());
-  const Frame frame{state_->context(), batch, state_->workspace.matrices(batch.rows(), batch.sequences()), state_->cache.get()};
-  for (const Step& step : state_->program.steps) state_->run_step(step, frame, hooks);
+  const auto placed = state_->backend().place(state_->context(), batch);
+  const Frame frame = state_->frame(batch, placed.get());
+  state_->run_all(frame, hooks);
   state_->context().synchronise();
+  return frame.values[static_cast<std::size_t>(state_->program.output)];
+}
+
+PreparedBatch Session::prepare(const Batch& batch) {
+  check(batch, state_->packed->graph(), state_->cache.get());
+  auto prepared = std::make_unique<PreparedBatch::State>();
+  OwnedBatch& own = prepared->owned;
+  own.ids.assign(batch.ids.begin(), batch.ids.end());
+  own.positions.assign(batch.positions.begin(), batch.positions.end());
+  own.row_begin.assign(batch.row_begin.begin(), batch.row_begin.end());
+  own.past.assign(batch.past.begin(), batch.past.end());
+  own.key_mask.assign(batch.key_mask.begin(), batch.key_mask.end());
+  prepared->batch = own.view();
+  prepared->placed = state_->backend().place(state_->context(), prepared->batch);
+  return PreparedBatch(std::move(prepared));
+}
+
+Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
+  PreparedBatch::State& p = *prepared.state_;
+  reserve(p.batch.rows(), p.batch.sequences());
+  const Frame frame = state_->frame(p.batch, p.placed.get());
+  const bool watched = hooks.listener != nullptr || hooks.probe != nullptr;
+  if (!watched && p.moves != state_->workspace.moves()) {
+    p.recording = state_->backend().record(state_->context(), [&] { state_->run_all(frame, {}); });
+    p.moves = state_->workspace.moves();
+  }
+  if (p.recording && !watched)
+    p.recording->submit();
+  else
+    state_->run_all(frame, hooks);
+  state_->context().end_run();
   return frame.values[static_cast<std::size_t>(state_->program.output)];
 }
 
@@ -199,7 +253,8 @@ void Session::run_body(const Batch& batch, const RunHooks& hooks) {
   state_->batch = batch;
   state_->hooks = hooks;
   state_->workspace.reserve(batch.rows(), batch.sequences());
-  const Frame frame{state_->context(), batch, state_->workspace.matrices(batch.rows(), batch.sequences()), state_->cache.get()};
+  state_->placed = state_->backend().place(state_->context(), batch);
+  const Frame frame = state_->frame(batch, state_->placed.get());
   const auto& steps = state_->program.steps;
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) state_->run_step(steps[i], frame, hooks);
   state_->context().synchronise();
@@ -214,9 +269,23 @@ Matrix Session::head(std::int64_t first_row, std::int64_t count) {
   std::span<Matrix> values = state_->workspace.matrices(state_->batch.rows(), state_->batch.sequences());
   values[in] = values[in].slice(first_row, count);
   values[output] = values[output].slice(0, count);
-  state_->run_step(step, {state_->context(), state_->batch, values, state_->cache.get()}, state_->hooks);
+  state_->run_step(step, {state_->context(), state_->batch, values, state_->cache.get(), state_->placed.get()}, state_->hooks);
   state_->context().synchronise();
   return values[output];
+}
+
+std::vector<float> on_host(ExecutionContext& context, const Matrix& rows) {
+  if (rows.dtype != DType::f32) throw Error(ErrorKind::bug, "on_host() of values that are not f32");
+  std::vector<float> values(static_cast<std::size_t>(rows.rows * rows.cols));
+  const std::span<std::byte> bytes = std::as_writable_bytes(std::span(values));
+  if (rows.stride == rows.cols) {
+    context.download(bytes, rows.data);
+    return values;
+  }
+  const auto width = static_cast<std::size_t>(rows.cols) * sizeof(float);
+  for (std::int64_t r = 0; r < rows.rows; ++r)
+    context.download(bytes.subspan(static_cast<std::size_t>(r) * width, width), rows.row(r));
+  return values;
 }
 
 }  // namespace eaq

@@ -19,8 +19,7 @@ inline std::shared_ptr<const PackedModel> packed(const std::string& where, const
 
 inline std::vector<float> logits_of(Session& session, const Batch& batch) {
   const Matrix logits = session.run(batch);
-  const auto* values = reinterpret_cast<const float*>(logits.data);
-  return {values, values + logits.rows * logits.cols};
+  return on_host(*session.packed().device().context, logits);
 }
 
 /// max|a - b| / max|b|.

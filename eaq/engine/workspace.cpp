@@ -9,12 +9,14 @@
 namespace eaq {
 namespace {
 
-constexpr std::size_t alignment = 64;
+constexpr std::size_t alignment = 256;
 constexpr const char* help = "a smaller batch or shorter sequences (--batch, --seq) need less";
 
 }  // namespace
 
-void Workspace::plan(const Program& program) {
+void Workspace::plan(const Program& program, std::shared_ptr<ExecutionContext> context, std::int64_t row_alignment) {
+  context_ = std::move(context);
+  row_alignment_ = row_alignment;
   values_ = program.values;
   output_ = program.output;
   lives_.assign(values_.size(), {});
@@ -31,10 +33,20 @@ void Workspace::plan(const Program& program) {
   matrices_.resize(values_.size());
 }
 
+std::int64_t Workspace::stride_of(const ValueInfo& info) const {
+  return (info.width + row_alignment_ - 1) / row_alignment_ * row_alignment_;
+}
+
+DeviceMemory Workspace::take(std::size_t bytes, const std::string& what) {
+  if (context_->is_host()) require_memory(static_cast<double>(bytes), what, help);
+  ++moves_;
+  return context_->allocate(bytes, what);
+}
+
 std::size_t Workspace::size_of_value(std::size_t value) const {
   const ValueInfo& info = values_[value];
   const std::int64_t rows = info.rows == RowsPer::token ? rows_ : sequences_;
-  const std::size_t bytes = static_cast<std::size_t>(rows * info.width) * size_of(info.dtype);
+  const std::size_t bytes = static_cast<std::size_t>(rows * stride_of(info)) * size_of(info.dtype);
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
@@ -69,19 +81,19 @@ void Workspace::reserve(std::int64_t rows, std::int64_t sequences) {
   rows_ = std::max(rows, rows_);
   sequences_ = std::max(sequences, sequences_);
   const std::size_t total = place();
-  arena_ = Buffer();  // before the new one: both at once would double the peak
-  require_memory(static_cast<double>(total), "a batch of " + std::to_string(rows) + " tokens", help);
-  arena_ = Buffer(total);
+  context_->synchronise();  // what was submitted may still use it
+  arena_ = DeviceMemory();  // before the new one: both at once would double the peak
+  arena_ = take(total, "a batch of " + std::to_string(rows) + " tokens");
 }
 
 void Workspace::reserve_output(std::int64_t rows) {
   if (rows <= output_rows_) return;
   output_rows_ = rows;
   const ValueInfo& info = values_[static_cast<std::size_t>(output_)];
-  output_memory_ = Buffer();
-  const std::size_t bytes = static_cast<std::size_t>(rows * info.width) * size_of(info.dtype);
-  require_memory(static_cast<double>(bytes), std::to_string(rows) + " rows of logits", help);
-  output_memory_ = Buffer(bytes);
+  context_->synchronise();
+  output_memory_ = DeviceMemory();
+  output_memory_ =
+      take(static_cast<std::size_t>(rows * stride_of(info)) * size_of(info.dtype), std::to_string(rows) + " rows of logits");
 }
 
 std::span<Matrix> Workspace::matrices(std::int64_t rows, std::int64_t sequences) {
@@ -91,7 +103,7 @@ std::span<Matrix> Workspace::matrices(std::int64_t rows, std::int64_t sequences)
     std::int64_t count = info.rows == RowsPer::token ? rows : sequences;
     if (is_output) count = std::min(count, output_rows_);
     matrices_[v] = {info.dtype, is_output ? output_memory_.data() : arena_.data() + lives_[v].offset, count, info.width,
-                    info.width};
+                    stride_of(info)};
   }
   return matrices_;
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "eaq/backend/backend.h"
@@ -12,8 +14,9 @@ namespace eaq {
 
 class Workspace {
  public:
-  /// Takes the lifetimes of the program's values; to be called once, after fusions.
-  void plan(const Program& program);
+  /// Takes the lifetimes of the program's values; to be called once, after fusions. Rows begin at multiples of `row_alignment`
+  /// elements.
+  void plan(const Program& program, std::shared_ptr<ExecutionContext> context, std::int64_t row_alignment);
 
   /// Makes room for batches of up to this size; allocates only for a larger one than before. Error{unavailable} with the numbers
   /// where this machine has not that much memory.
@@ -28,6 +31,8 @@ class Workspace {
   std::span<const Matrix> current() const { return matrices_; }
 
   std::size_t bytes() const { return arena_.size() + output_memory_.size(); }
+  /// Counts the times that memory moved: what was recorded with the old addresses must not run again.
+  int moves() const { return moves_; }
 
  private:
   struct Life {
@@ -37,12 +42,18 @@ class Workspace {
   };
   std::size_t size_of_value(std::size_t value) const;
   std::size_t place();  // finds offsets for `rows_` and `sequences_`; the arena's size
+  std::int64_t stride_of(const ValueInfo& info) const;
+  DeviceMemory take(std::size_t bytes, const std::string& what);
+
+  std::shared_ptr<ExecutionContext> context_;
+  std::int64_t row_alignment_ = 1;
+  int moves_ = 0;
 
   std::vector<ValueInfo> values_;
   std::vector<Life> lives_;
   Value output_ = no_value;
   std::int64_t rows_ = 0, sequences_ = 0, output_rows_ = 0;
-  Buffer arena_, output_memory_;
+  DeviceMemory arena_, output_memory_;
   std::vector<Matrix> matrices_;
 };
 

@@ -11,15 +11,6 @@
 
 namespace eaq {
 
-/// What one format's logits said about one row.
-struct RowOutcome {
-  std::int32_t argmax = 0;
-  std::int64_t non_finite = 0;
-  double nll = 0;        ///< of the target, nats
-  double kl = 0;         ///< KL(reference || this), nats; 0 for the reference itself
-  bool flipped = false;  ///< another argmax than the reference's
-};
-
 class Lockstep {
  public:
   /// The first model is the reference where `with_reference`.
@@ -34,16 +25,14 @@ class Lockstep {
   const std::vector<SiteRange>& ranges(std::size_t format) const { return ranges_[format]; }
 
  private:
-  RowOutcome judge(std::size_t format, std::int64_t row_in_chunk, const Matrix& logits, std::int32_t target);
   void record(std::size_t format, const Step& step, const Matrix& value);
 
   std::vector<Session> sessions_;
   bool with_reference_;
-  CpuContext judges_;  ///< threads that reduce logits
+  std::unique_ptr<Judge> judge_;
+  std::int64_t chunk_rows_ = 0;
   std::vector<std::vector<SiteRange>> ranges_;
   std::vector<RowOutcome> outcomes_;
-  Matrix reference_;                           ///< the reference's logits of the rows in hand
-  std::vector<RowSummary> reference_summary_;  ///< theirs
 };
 
 }  // namespace eaq

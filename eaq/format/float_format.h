@@ -9,20 +9,17 @@ namespace eaq {
 /// without anything beside them.
 class FloatFormat final : public Format {
  public:
-  /// `rounded_to`: f32 (no rounding), bf16 or f16. `cpu`: the products on a CPU.
-  FloatFormat(const FormatTraits& traits, DType rounded_to, const ProductMaker& cpu)
-      : traits_(traits), rounded_to_(rounded_to), cpu_(cpu) {}
+  /// `rounded_to`: f32 (no rounding), bf16 or f16.
+  FloatFormat(const FormatTraits& traits, DType rounded_to) : traits_(traits), rounded_to_(rounded_to) {}
 
   const FormatTraits& traits() const override { return traits_; }
   std::size_t stored_bytes(std::int64_t out_features, std::int64_t in_features) const override;
   void round_weight(float* weight, std::int64_t out_features, std::int64_t in_features) const override;
   void round_input(float* row, std::int64_t n) const override { round_weight(row, 1, n); }
-  const ProductMaker* on(std::string_view device) const override { return device == "cpu" ? &cpu_ : nullptr; }
 
  private:
   FormatTraits traits_;
   DType rounded_to_;
-  const ProductMaker& cpu_;
 };
 
 }  // namespace eaq

@@ -72,6 +72,12 @@ const Format& format_named(std::string_view name) {
   throw Error(ErrorKind::usage, "there is no format '" + printable(name) + "'; there are " + names_of(formats()));
 }
 
+const ProductMaker* Format::on(std::string_view device) const {
+  for (const ProductsRow& row : format_products())
+    if (row.format == traits().name && row.device == device) return &row.products();
+  return nullptr;
+}
+
 DType storage_of(std::string_view format) {
   const std::string_view storage = format_named(format).traits().storage;
   return storage == "bf16" ? DType::bf16 : storage == "fp16" ? DType::f16 : DType::f32;

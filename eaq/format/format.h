@@ -35,6 +35,8 @@ class Product {
   virtual void run(ExecutionContext&, const Matrix& x, const Matrix& y, const Epilogue&) const = 0;
   /// Row n of the weight as f32: what an embedding that is tied to this product gathers.
   virtual void row(std::int64_t n, float* out) const = 0;
+  /// The weight as plain rows [out, in] in the device's memory, where it lies so; otherwise without data.
+  virtual Matrix rows() const { return {}; }
   virtual std::size_t bytes() const = 0;    ///< resident bytes of the packed weight
   virtual KernelReport report() const = 0;  ///< from what has run so far
 };
@@ -80,10 +82,17 @@ class Format {
   /// The plain definition for one row of a product's input (identity for weight-only formats).
   virtual void round_input(float* row, std::int64_t n) const = 0;
   /// What this format does on `device` ("cpu", "cuda"); null: nothing.
-  virtual const ProductMaker* on(std::string_view device) const = 0;
+  const ProductMaker* on(std::string_view device) const;
 };
 
 std::span<const RegistryRow<Format>> formats();
+
+/// The products that formats bring, each from its file NAME_DEVICE.cpp.
+struct ProductsRow {
+  std::string_view format, device;
+  const ProductMaker& (*products)();
+};
+std::span<const ProductsRow> format_products();
 
 /// Error{usage} that lists the formats there are.
 const Format& format_named(std::string_view name);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,12 +47,52 @@ bool cpu_uses(std::string_view flag);
 
 // ---- Contexts
 
-/// Where steps run. Backends and products of one device cast it to that device's context.
+/// What computes, as results name it. Empty: there is no such thing.
+struct DeviceDescription {
+  std::string kind;    ///< "cpu", "cuda", "ref"
+  std::string name;    ///< "AMD EPYC 9B45", "NVIDIA H200"
+  std::string isa;     ///< "avx512_vnni_bf16", "sm_90"
+  std::string uuid;    ///< of a card, as its driver writes it: "GPU-..."
+  std::string driver;  ///< what of CUDA the driver offers: "13.0"
+  int threads = 0;     ///< of a CPU
+};
+
+/// Memory of a device; its owner. Aligned to 64 bytes at least.
+class DeviceMemory {
+ public:
+  using Release = std::function<void(std::byte*)>;
+  DeviceMemory() = default;
+  DeviceMemory(std::byte* data, std::size_t bytes, Release release) : data_(data, std::move(release)), bytes_(bytes) {}
+  std::byte* data() const { return data_.get(); }
+  std::size_t size() const { return bytes_; }
+
+ private:
+  std::unique_ptr<std::byte, Release> data_{nullptr, [](std::byte*) {}};
+  std::size_t bytes_ = 0;
+};
+
+/// Where steps run. Backends and products of one device cast it to that device's context. What is submitted runs in order;
+/// unless a device says otherwise, it has run when the call returns, in the host's own memory.
 class ExecutionContext {
  public:
   virtual ~ExecutionContext() = default;
   virtual std::string_view device() const = 0;  ///< "cpu"
-  virtual void synchronise() = 0;               ///< returns when all submitted work is done
+  virtual DeviceDescription description() const = 0;
+  virtual void synchronise() {}  ///< returns when all submitted work is done
+
+  /// A run is over with its submission's last step. finish_runs() returns when at most `ahead` of the runs that were ended so far
+  /// are still under way: what lets a trial keep a device busy, and still see each run's end.
+  virtual void end_run() {}
+  virtual void finish_runs(int /*ahead*/) {}
+
+  virtual bool is_host() const { return true; }  ///< its memory is the host's
+  /// Memory of any content. Error{unavailable} says how much was asked for what, and what was free.
+  virtual DeviceMemory allocate(std::size_t bytes, std::string_view what);
+  virtual void upload(std::byte* to, std::span<const std::byte> from);    ///< after the submitted work; `from` is free on return
+  virtual void download(std::span<std::byte> to, const std::byte* from);  ///< waits for the submitted work
+  virtual void clear(std::byte* to, std::size_t bytes);                   ///< zeros, after the submitted work
+  /// Most memory that was in use at once since the last call with `begin_anew`; nothing where the device does not tell.
+  virtual std::optional<std::int64_t> peak_memory(bool /*begin_anew*/) { return std::nullopt; }
 };
 
 /// A CPU and the threads that may be used on it.
@@ -62,7 +103,7 @@ class CpuContext : public ExecutionContext {
   explicit CpuContext(int threads = 0);
   ~CpuContext() override;
   std::string_view device() const override { return "cpu"; }
-  void synchronise() override {}
+  DeviceDescription description() const override;
 
   int threads() const;
   /// Runs `body(task, thread)` for every task in [0, tasks), on all threads, the caller's included; tasks are handed out in order

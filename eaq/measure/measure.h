@@ -22,9 +22,11 @@ struct Workload {
   std::string name;                  ///< as messages call it: "tiny-gpt2 int8"
   std::string model, format, phase;  ///< as visits.csv and the result name them
   std::int64_t samples_per_run = 1;  ///< sentences, windows or tokens that one run completes
-  /// One run, from submission to completion. `iteration` counts up without end; the program cycles through its real batches by
+  /// One run. `iteration` counts up without end; the program cycles through its real batches by
   /// it. The listener is null where no meter asks for steps.
   std::function<void(std::int64_t iteration, StepListener* listener)> run;
+  /// Returns when every run is over: where `run` returns with its last one still under way on a device that works by itself.
+  std::function<void()> finish = [] {};
 };
 
 // --- what the meters said -----------------------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ void Measurement::warm_up(std::size_t workload, std::int64_t iterations) {
   for (std::int64_t i = 0; i < iterations; ++i) {
     const Seconds start = clock_.now();
     workloads_[workload].run(i, listener_);
+    workloads_[workload].finish();
     typical_[workload] = clock_.now() - start;
   }
 }
@@ -104,6 +105,7 @@ WarmUp Measurement::settle(std::size_t workload, Seconds bound) {
       workloads_[workload].run(warm.iterations++, listener_);
       ++runs;
     } while (clock_.now() - start < window);
+    workloads_[workload].finish();
     latencies.push_back((clock_.now() - start).value() / static_cast<double>(runs));
     std::optional<Watts> power;
     if (reads_energy() && !only_assumed()) power = sampler_->recent_power(analysis_.headline, start);
@@ -140,14 +142,19 @@ void Measurement::visit(std::size_t workload, int block, int position, const Vis
     const bool counts = plan.drop <= Seconds(0) || start - begun >= plan.drop;
     if (counts && v.iterations == 0) v.start = since_start(start);
     w.run(next_[workload]++, listener_);
-    const Seconds end = clock_.now();
+    if (counts) ++v.iterations;
+    Seconds end = clock_.now();
+    const bool last = v.iterations > 0 && (end - begun >= plan.length || v.iterations == plan.iterations);
+    if (last) {
+      w.finish();  // the window holds its runs whole
+      end = clock_.now();
+    }
     if (counts) {
       latencies.push_back((end - start).value() * 1e3);
-      ++v.iterations;
       v.end = since_start(end);
     }
     start = end;
-    if (v.iterations > 0 && (end - begun >= plan.length || v.iterations == plan.iterations)) break;
+    if (last) break;
   }
   const Condition after = meters_.condition();
   v.temperature = after.temperature;
@@ -181,6 +188,8 @@ void Measurement::control(std::size_t workload, int trials, std::int64_t iterati
       workloads_[workload].run(v.iterations++, listener_);
       end = clock_.now();
     }
+    workloads_[workload].finish();
+    end = clock_.now();
     v.start = since_start(begun);
     v.end = since_start(end);
     controls_[workload].push_back(std::move(v));

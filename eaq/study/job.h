@@ -49,14 +49,16 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
 class TimedProgram {
  public:
   TimedProgram(std::shared_ptr<const PackedModel> packed, std::shared_ptr<const TimedData> data);
-  /// One run, from submission to completion: iterations cycle through the batches.
+  /// One run: iterations cycle through the batches. Returns when the run before this one is over, on a device that works by
+  /// itself; finish() when all are.
   Matrix run(std::int64_t iteration, StepListener* listener);
+  void finish();
   const PackedModel& packed() const { return session_.packed(); }
 
  private:
   std::shared_ptr<const TimedData> data_;
   Session session_;
-  bool prompted_ = false;
+  std::vector<PreparedBatch> prepared_;
 };
 
 /// One sentence on whether a timed program's first logits are those that evaluation computes for the same tokens (unpadded, the

@@ -67,11 +67,13 @@ Row Runner::try_alone(const Job& job, const Recipe& recipe) {
   const auto data = std::make_shared<const TimedData>(make_timed_data(job, trial_shape(job), options_.seed));
   TimedProgram program(packed, data);
   program.run(0, nullptr);
+  program.finish();
   row.peak_memory = peak_is_known ? peak_memory_bytes() : std::nullopt;
   if (!row.peak_memory)
     row.peak_memory_unavailable = "the system does not let a process start its peak anew (/proc/self/clear_refs)";
   const Seconds start = clock_.now();
   program.run(1, nullptr);
+  program.finish();
   row.seconds_per_row = (clock_.now() - start).value() / static_cast<double>(data->batches.front().ids.size());
   return row;
 }
@@ -184,13 +186,13 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
     timed.notes.push_back(compare_with_evaluation(job, row.packed, data, agrees));
     if (!agrees) warn(job.model.name + " " + row.recipe.name + ": " + timed.notes.back());
     auto program = std::make_shared<TimedProgram>(row.packed, data);
-    workloads.push_back(
-        {.name = job.model.name + " " + row.recipe.name + " " + phase,
-         .model = job.model.name,
-         .format = row.recipe.name,
-         .phase = phase,
-         .samples_per_run = data->samples_per_run,
-         .run = [program](std::int64_t iteration, StepListener* listener) { program->run(iteration, listener); }});
+    workloads.push_back({.name = job.model.name + " " + row.recipe.name + " " + phase,
+                         .model = job.model.name,
+                         .format = row.recipe.name,
+                         .phase = phase,
+                         .samples_per_run = data->samples_per_run,
+                         .run = [program](std::int64_t iteration, StepListener* listener) { program->run(iteration, listener); },
+                         .finish = [program] { program->finish(); }});
   }
   const double cost = cost_of(job, rows).measure / static_cast<double>(job.shapes.size());
   const auto tell = [&](double part, std::string_view what) { progress_->update(spent_ + part * cost, what); };

@@ -96,38 +96,30 @@ SessionOptions session_options(const TimedShape& shape) {
   return {.logits = Logits::last, .cache_sequences = shape.batch, .cache_capacity = shape.seq + shape.new_tokens};
 }
 
-// max |a - b| / max |b| over the rows of both.
-double difference(const Matrix& a, const std::vector<float>& b) {
+// max |a - b| / max |b|.
+double difference(const std::vector<float>& a, const std::vector<float>& b) {
   double worst = 0, largest = 0;
-  for (std::int64_t r = 0; r < a.rows; ++r) {
-    const auto* row = reinterpret_cast<const float*>(a.row(r));
-    for (std::int64_t c = 0; c < a.cols; ++c) {
-      const double y = b[static_cast<std::size_t>(r * a.cols + c)];
-      if (!std::isfinite(row[c]) && !std::isfinite(y)) continue;  // neither is an answer; the count of those stands in nan_inf
-      const double distance = std::abs(row[c] - y);
-      worst = std::isnan(distance) ? INFINITY : std::max(worst, distance);
-      largest = std::max(largest, std::abs(y));
-    }
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (!std::isfinite(a[i]) && !std::isfinite(b[i])) continue;  // neither is an answer; the count of those stands in nan_inf
+    const double distance = std::abs(static_cast<double>(a[i]) - b[i]);
+    worst = std::isnan(distance) ? INFINITY : std::max(worst, distance);
+    largest = std::max(largest, std::abs(static_cast<double>(b[i])));
   }
   return largest > 0 ? worst / largest : worst;
 }
 
-void append(std::vector<float>& all, const Matrix& rows) {
-  for (std::int64_t r = 0; r < rows.rows; ++r) {
-    const auto* row = reinterpret_cast<const float*>(rows.row(r));
-    all.insert(all.end(), row, row + rows.cols);
-  }
-}
+void append(std::vector<float>& all, const std::vector<float>& rows) { all.insert(all.end(), rows.begin(), rows.end()); }
 
 // The logits that evaluation computes for the tokens of the first timed run.
 std::vector<float> evaluated_logits(const Job& job, const std::shared_ptr<const PackedModel>& packed, const TimedData& data) {
   std::vector<float> logits;
   Session session(packed);
+  ExecutionContext& context = *packed->device().context;
   if (job.classifies()) {
     std::vector<Tokens> sequences;
     for (const std::size_t item : data.first_items) sequences.push_back(cut_to(job.sentences.sentence(item), data.shape.seq));
     const OwnedBatch batch = make_batch(sequences);
-    append(logits, session.run(batch.view()));
+    append(logits, on_host(context, session.run(batch.view())));
     return logits;
   }
   const std::int64_t length = data.shape.seq + data.shape.new_tokens;
@@ -139,7 +131,7 @@ std::vector<float> evaluated_logits(const Job& job, const std::shared_ptr<const 
     // forward: every row; prefill: the prompt's last; decode: the first new token's.
     const bool all = data.shape.phase == Phase::forward;
     const std::int64_t first = all ? 0 : data.shape.phase == Phase::prefill ? length - 1 : data.shape.seq;
-    append(logits, session.head(first, all ? length : 1));
+    append(logits, on_host(context, session.head(first, all ? length : 1)));
   }
   return logits;
 }
@@ -174,19 +166,25 @@ TimedProgram::TimedProgram(std::shared_ptr<const PackedModel> packed, std::share
     : data_(std::move(data)), session_(std::move(packed), session_options(data_->shape)) {}
 
 Matrix TimedProgram::run(std::int64_t iteration, StepListener* listener) {
-  if (!prompted_ && !data_->prompt.ids.empty()) session_.run(data_->prompt.view());
-  prompted_ = true;
-  const OwnedBatch& batch = data_->batches[static_cast<std::size_t>(iteration) % data_->batches.size()];
-  return session_.run(batch.view(), {.listener = listener});
+  if (prepared_.empty()) {
+    if (!data_->prompt.ids.empty()) session_.run(data_->prompt.view());
+    for (const OwnedBatch& batch : data_->batches) prepared_.push_back(session_.prepare(batch.view()));
+  }
+  const Matrix logits =
+      session_.submit(prepared_[static_cast<std::size_t>(iteration) % prepared_.size()], {.listener = listener});
+  // One run more waits behind the one that the device is at: it never idles, and each run's end is seen.
+  packed().device().context->finish_runs(1);
+  return logits;
 }
+
+void TimedProgram::finish() { packed().device().context->finish_runs(0); }
 
 std::string compare_with_evaluation(const Job& job, const std::shared_ptr<const PackedModel>& packed,
                                     const std::shared_ptr<const TimedData>& data, bool& agrees) {
   const std::vector<float> expected = evaluated_logits(job, packed, *data);
   TimedProgram program(packed, data);
-  const Matrix timed = program.run(0, nullptr);
-  if (timed.rows * timed.cols != static_cast<std::int64_t>(expected.size()))
-    throw Error(ErrorKind::bug, "timed and evaluated logits differ in shape");
+  const std::vector<float> timed = on_host(*packed->device().context, program.run(0, nullptr));
+  if (timed.size() != expected.size()) throw Error(ErrorKind::bug, "timed and evaluated logits differ in shape");
   const double apart = difference(timed, expected);
   // Sums in another order differ in their last bits; where values are then rounded to 16 or 8 bits, by a step of those.
   const Recipe& recipe = packed->recipe();

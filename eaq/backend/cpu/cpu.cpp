@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "eaq/backend/host_judge.h"
+
 namespace eaq::backend_cpu {
 namespace {
 
@@ -166,6 +168,9 @@ class CpuBackend : public Backend {
   std::span<const Fusion> fusions() const override { return fusion_table; }
   void bind(Program& program, ExecutionContext&) const override {
     for (Step& step : program.steps) step.run = std::visit([](const auto& op) { return bound(op); }, step.op);
+  }
+  std::unique_ptr<Judge> make_judge(ExecutionContext& context) const override {
+    return std::make_unique<HostJudge>(static_cast<CpuContext&>(context).threads());
   }
 };
 

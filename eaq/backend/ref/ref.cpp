@@ -5,6 +5,8 @@
 #include <limits>
 #include <numbers>
 
+#include "eaq/backend/host_judge.h"
+
 namespace eaq::backend_ref {
 namespace {
 
@@ -217,6 +219,7 @@ class RefBackend : public Backend {
           [](const auto& op) -> std::function<void(const Frame&)> { return [op](const Frame& f) { backend_ref::run(op, f); }; },
           step.op);
   }
+  std::unique_ptr<Judge> make_judge(ExecutionContext&) const override { return std::make_unique<HostJudge>(1); }
 };
 
 }  // namespace

@@ -10,7 +10,9 @@ namespace eaq::backend_ref {
 class RefContext : public ExecutionContext {
  public:
   std::string_view device() const override { return "ref"; }
-  void synchronise() override {}
+  DeviceDescription description() const override {
+    return {.kind = "ref", .name = cpu_info().model, .isa = "", .uuid = "", .driver = "", .threads = 1};
+  }
 };
 
 const Backend& entry();

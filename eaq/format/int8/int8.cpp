@@ -26,7 +26,6 @@ class Int8 final : public Format {
     const float step = quantise_row(row, n, q.data());
     for (std::int64_t i = 0; i < n; ++i) row[i] = static_cast<float>(q[static_cast<std::size_t>(i)]) * step;
   }
-  const ProductMaker* on(std::string_view device) const override { return device == "cpu" ? &cpu_products() : nullptr; }
 };
 
 }  // namespace

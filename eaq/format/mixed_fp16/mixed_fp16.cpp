@@ -11,7 +11,7 @@ const Format& entry() {
                                    .bits_per_weight = 32,
                                    .activations = DType::f32,
                                    .everything = true},
-                                  DType::f16, cpu_products());
+                                  DType::f16);
   return format;
 }
 

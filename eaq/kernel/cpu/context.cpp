@@ -166,6 +166,15 @@ CpuContext::CpuContext(int threads) : state_(std::make_unique<State>()) {
 
 CpuContext::~CpuContext() = default;
 
+DeviceDescription CpuContext::description() const {
+  return {.kind = "cpu",
+          .name = cpu_info().model,
+          .isa = std::string(name_of(cpu_isa())),
+          .uuid = "",
+          .driver = "",
+          .threads = threads()};
+}
+
 int CpuContext::threads() const { return static_cast<int>(state_->scratch.size()); }
 
 void CpuContext::parallel(std::int64_t tasks, const std::function<void(std::int64_t task, int thread)>& body) {

@@ -1,0 +1,37 @@
+// How kernels are launched: all in one way, so that each may begin while the one before it drains (programmatic dependent launch,
+// from Hopper on). Every kernel therefore calls wait_for_earlier_kernel() before it touches memory.
+#pragma once
+
+#include <utility>
+
+#include "eaq/kernel/cuda/context.h"
+
+namespace eaq::kernel_cuda {
+
+struct Launch {
+  dim3 grid, block;
+  std::size_t shared = 0;  ///< bytes of dynamic shared memory
+};
+
+/// `what` says in an error what was launched.
+template <class... Parameters, class... Arguments>
+void launch(const CudaContext& context, const char* what, const Launch& how, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
+  if (how.shared > 48 * 1024)
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(how.shared)),
+          what);
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = how.grid;
+  config.blockDim = how.block;
+  config.dynamicSmemBytes = how.shared;
+  config.stream = context.stream();
+  config.attrs = &overlap;
+  config.numAttrs = context.architecture() >= 90 ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...), what);
+}
+
+}  // namespace eaq::kernel_cuda
