@@ -3,8 +3,24 @@ if(NOT CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
   message(FATAL_ERROR "EAQ_CUDA=EMULATED is written for x86-64")
 endif()
 set(EAQ_EMULATION ${CMAKE_CURRENT_SOURCE_DIR}/emulation/cuda)
-# Sources that emulation/cuda has its own of.
-set(EAQ_NOT_EMULATED "/eaq/kernel/cuda/(cublaslt\\.cpp|load\\.cpp|fill\\.cu)$")
+# What emulation/cuda has its own of: gemm.cpp stands for cuBLASLt.
+set(EAQ_NOT_EMULATED "/eaq/kernel/cuda/cublaslt\\.cpp$")
+# In passing: what does not go through gemm.h and launch.cuh yet.
+set(EAQ_EMULATION_LEFT_OUT "/nothing$")
+set(room ${CMAKE_CURRENT_SOURCE_DIR}/eaq/kernel/cuda)
+file(STRINGS ${room}/load.cpp found REGEX "cublasLt\\.h")
+if(found)
+  string(APPEND EAQ_NOT_EMULATED "|/eaq/kernel/cuda/load\\.cpp$")
+else()
+  string(APPEND EAQ_EMULATION_LEFT_OUT "|/emulation/cuda/load\\.cpp$")
+endif()
+file(STRINGS ${room}/fill.cu found REGEX "<<<")
+if(found)
+  string(APPEND EAQ_NOT_EMULATED "|/eaq/kernel/cuda/fill\\.cu$")
+endif()
+if(NOT EXISTS ${room}/gemm.h)
+  string(APPEND EAQ_EMULATION_LEFT_OUT "|/emulation/cuda/gemm\\.cpp$")
+endif()
 # First, for everything: tests look into CUDA's folders too, and ptx.cuh is one of those found here instead.
 include_directories(BEFORE ${EAQ_EMULATION})
 # Kernels read memory as other types than it was written, which CUDA allows, and have pragmas for nvcc.
@@ -12,7 +28,7 @@ add_compile_options(-fno-strict-aliasing -Wno-unknown-pragmas)
 
 function(eaq_emulate_cuda target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${EAQ_EMULATION}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$|${EAQ_EMULATION_LEFT_OUT}")
   target_sources(${target} PRIVATE ${sources})
 endfunction()
 

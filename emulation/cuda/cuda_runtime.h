@@ -41,10 +41,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   auto kept = [](Parameters... parameters) {
     return std::tuple<Parameters...>(parameters...);
   }(std::forward<Arguments>(arguments)...);
-  return emulated::submit(config->stream,
-                          [grid = config->gridDim, block = config->blockDim, shared = config->dynamicSmemBytes, kernel, kept] {
-                            emulated::run_grid(grid, block, shared, [&] { std::apply(kernel, kept); });
-                          });
+  return emulated::submit(config->stream, [grid = config->gridDim, block = config->blockDim, shared = config->dynamicSmemBytes,
+                                           kernel, kept, overlaps = emulated::may_begin_early(*config)] {
+    emulated::run_grid(grid, block, shared, overlaps, [&] { std::apply(kernel, kept); });
+  });
 }
 
 template <class T>

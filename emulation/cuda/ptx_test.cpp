@@ -131,6 +131,23 @@ __global__ void stage_askew(const float* in) {
   copy_async_16(staged + 1, in, true);
 }
 
+__global__ void wait_or_not(bool wait) {
+  if (wait && threadIdx.x == 0) wait_for_earlier_kernel();
+  let_next_kernel_start();
+}
+
+TEST(PtxDeathTest, AKernelThatBeginsEarlyMustWait) {
+  cudaLaunchAttribute early{cudaLaunchAttributeProgrammaticStreamSerialization, {}};
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.attrs = &early;
+  config.numAttrs = 1;
+  EXPECT_EQ(cudaLaunchKernelEx(&config, wait_or_not, true), cudaSuccess);
+  EXPECT_DEATH(cudaLaunchKernelEx(&config, wait_or_not, false), "did not wait for the earlier one in block .0, 0, 0");
+  config.numAttrs = 0;
+  EXPECT_EQ(cudaLaunchKernelEx(&config, wait_or_not, false), cudaSuccess);
+}
+
 __global__ void multiply_with_half_a_warp(int) {
   float d[4] = {};
   mma_16x8x16<__half>(d, {0, 0, 0, 0}, {0, 0});

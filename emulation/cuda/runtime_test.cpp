@@ -111,10 +111,6 @@ TEST_F(Emulated, LaunchesThatNoCardTakesAreRefused) {
 
 TEST_F(Emulated, MuchSharedMemoryIsAskedForFirst) {
   cudaLaunchConfig_t config{};
-  cudaLaunchAttribute early{cudaLaunchAttributeProgrammaticStreamSerialization, {}};
-  early.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &early;
-  config.numAttrs = 1;
   config.dynamicSmemBytes = 48 << 10;
   EXPECT_EQ(cudaLaunchKernelEx(&config, nothing, 1), cudaSuccess);
   config.dynamicSmemBytes = 100 << 10;

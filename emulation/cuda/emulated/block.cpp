@@ -49,6 +49,7 @@ unsigned block_threads = 0, living = 0, at_barrier = 0;
 Thread* current = nullptr;
 const std::function<void()>* body = nullptr;
 std::byte* shared_memory = nullptr;
+bool has_waited = false;  // for the kernel ahead, some thread of the block
 
 void release(Copy& copy) { std::memcpy(copy.target, copy.bytes, sizeof copy.bytes); }
 
@@ -144,6 +145,7 @@ std::uint64_t mixed(std::uint64_t x) {
 }
 
 void run_block(std::uint64_t seed) {
+  has_waited = false;
   living = block_threads;
   at_barrier = 0;
   for (unsigned i = 0; i < block_threads; ++i) threads[i]->state = State::ready;
@@ -172,7 +174,7 @@ void prepare_threads(dim3 block) {
 
 }  // namespace
 
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread) {
+void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, bool overlaps, const std::function<void()>& thread) {
   const std::scoped_lock lock(launching);
   prepare_threads(block);
   // Of exactly the size asked for, so that AddressSanitizer sees who leaves it. What nobody wrote is NaN.
@@ -188,7 +190,12 @@ void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::functi
   std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0) : 0;
   for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
     for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
-      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) run_block(seed = mixed(seed + 0x9e3779b97f4a7c15ull));
+      for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) {
+        run_block(seed = mixed(seed + 0x9e3779b97f4a7c15ull));
+        if (overlaps && !has_waited)
+          fail("a kernel that may begin early did not wait for the earlier one in block (%u, %u, %u)", blockIdx.x, blockIdx.y,
+               blockIdx.z);
+      }
 }
 
 void fail(const char* format, ...) {
@@ -235,6 +242,8 @@ void meet_warp(unsigned mask, const char* what, void* mine, Exchange exchange, c
   if (!try_exchange(thread)) thread.fiber.suspend();
   thread.state = State::running;
 }
+
+void has_waited_for_earlier_kernel() { has_waited = true; }
 
 unsigned lane() { return current->number % warp_lanes; }
 

@@ -17,7 +17,10 @@ using Place = std::source_location;
 /// Runs `thread` once for each thread of each block, blocks one after the other; launches of several OS threads wait for each
 /// other. The order of a block's threads differs from one stretch between barriers to the next (always in the same way for the
 /// same launch; EAQ_EMULATED_SEED gives another), so that a missing barrier shows.
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& thread);
+/// `overlaps`: the launch lets the kernel begin before the one ahead of it ends. Every block must then wait for that one, or a
+/// later kernel's wait would not reach back to it either.
+void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, bool overlaps, const std::function<void()>& thread);
+void has_waited_for_earlier_kernel();
 
 /// Ends the program with a message that names the thread: what a kernel did is undefined on a card.
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));

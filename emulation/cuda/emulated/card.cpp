@@ -59,13 +59,6 @@ bool hidden() {
   return visible != nullptr && (*visible == '\0' || *visible == '-');
 }
 
-// "90" is 9.0.
-int capability() {
-  const char* given = std::getenv("EAQ_EMULATED_SM");
-  const int sm = given != nullptr ? std::atoi(given) : 0;
-  return sm > 0 ? sm : 90;
-}
-
 }  // namespace
 
 namespace emulated {
@@ -75,13 +68,19 @@ cudaError_t told(cudaError_t error) {
   return error;
 }
 
+int compute_capability() {
+  const char* given = std::getenv("EAQ_EMULATED_SM");
+  const int sm = given != nullptr ? std::atoi(given) : 0;
+  return sm > 0 ? sm : 90;
+}
+
 std::size_t card_memory() {
   const char* given = std::getenv("EAQ_EMULATED_MEMORY");
   return given != nullptr ? std::strtoull(given, nullptr, 0) : std::size_t{4} << 30;
 }
 
 std::size_t most_shared_memory() {
-  const int sm = capability();
+  const int sm = compute_capability();
   if (sm < 80) return 64 << 10;
   if (sm == 80 || sm == 87) return 163 << 10;
   if (sm < 90 || sm >= 120) return 99 << 10;
@@ -145,8 +144,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   p.maxThreadsDim[2] = 64;
   p.maxGridSize[0] = 0x7fffffff;
   p.maxGridSize[1] = p.maxGridSize[2] = 65535;
-  p.major = capability() / 10;
-  p.minor = capability() % 10;
+  p.major = emulated::compute_capability() / 10;
+  p.minor = emulated::compute_capability() % 10;
   p.multiProcessorCount = 4;
   p.l2CacheSize = 4 << 20;
   p.memoryBusWidth = 64;

@@ -16,6 +16,10 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> work);
 
 /// What a launch would be refused for.
 cudaError_t check_launch(const cudaLaunchConfig_t* config, const void* kernel);
+/// Programmatic dependent launch.
+bool may_begin_early(const cudaLaunchConfig_t& config);
+
+int compute_capability();  ///< 90 is 9.0
 
 /// For calls that no capture may see: where one does, it is lost.
 cudaError_t refuse_in_capture();

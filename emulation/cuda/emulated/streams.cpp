@@ -215,6 +215,13 @@ cudaError_t check_launch(const cudaLaunchConfig_t* config, const void* kernel) {
   return told(config->dynamicSmemBytes > most ? cudaErrorInvalidValue : cudaSuccess);
 }
 
+bool may_begin_early(const cudaLaunchConfig_t& config) {
+  return std::any_of(config.attrs, config.attrs + config.numAttrs, [](const cudaLaunchAttribute& attribute) {
+    return attribute.id == cudaLaunchAttributeProgrammaticStreamSerialization &&
+           attribute.val.programmaticStreamSerializationAllowed != 0;
+  });
+}
+
 }  // namespace emulated
 
 using emulated::told;

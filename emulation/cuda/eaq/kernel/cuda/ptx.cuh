@@ -81,6 +81,8 @@ inline std::byte* dynamic_shared() { return emulated::dynamic_shared(); }
 template <class T>
 void mma_16x8x16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                  const emulated::Place& place = emulated::Place::current()) {
+  if (std::is_same_v<T, __nv_bfloat16> && emulated::compute_capability() < 80)
+    emulated::fail("mma of bf16, which cards before sm_80 do not have");
   ptx::Product mine{d, a, b};
   emulated::meet_warp(ptx::all_lanes, "mma", &mine, ptx::multiply<T>, place);
 }
@@ -103,7 +105,7 @@ void copy_async_wait() {
   emulated::finish_copies(N);
 }
 
-inline void wait_for_earlier_kernel() {}
+inline void wait_for_earlier_kernel() { emulated::has_waited_for_earlier_kernel(); }
 inline void let_next_kernel_start() {}
 inline void prefetch_l2(const void*) {}
 
