@@ -13,6 +13,7 @@
 
 #include "eaq/base/base.h"
 #include "emulated/emulated.h"
+#include "emulated/product.h"
 
 namespace eaq::kernel_cuda {
 namespace {
@@ -51,12 +52,6 @@ std::vector<float> transposed(const Matrix& m, bool tf32) {
   return values;
 }
 
-// sums += x * w. The one loop that takes time in a sanitized build: it touches only vectors of our own, so it may go unwatched.
-[[gnu::optimize("O3"), gnu::target("avx2"), gnu::no_sanitize("address", "undefined")]] void accumulate(
-    float* __restrict__ sums, const float* __restrict__ w, float x, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) sums[i] += x * w[i];
-}
-
 float gelu_tanh(float x) { return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x))); }
 
 // In the order of k, in f32, rounded once.
@@ -68,7 +63,8 @@ void multiply(const GemmCall& call, const std::optional<Matrix>& residual) {
   for (std::int64_t row = 0; row < call.x.rows; ++row) {
     sums.assign(n, 0);
     for (std::int64_t k = 0; k < call.x.cols; ++k)
-      accumulate(sums.data(), w.data() + static_cast<std::size_t>(k) * n, x[static_cast<std::size_t>(k * call.x.rows + row)], n);
+      emulated::accumulate(sums.data(), w.data() + static_cast<std::size_t>(k) * n,
+                           x[static_cast<std::size_t>(k * call.x.rows + row)], n);
     for (std::int64_t col = 0; col < call.y.cols; ++col) {
       float value = sums[static_cast<std::size_t>(col)];
       if (call.bias != nullptr) value += element(bias, 0, col);

@@ -87,6 +87,10 @@ void run_thread() {
   current->state = State::returned;
 }
 
+bool same(const Place& a, const Place& b) {
+  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
 // Whether all threads that live have come to one barrier; they then go on.
 void try_barrier() {
   if (at_barrier == 0 || at_barrier < living) return;
@@ -95,8 +99,7 @@ void try_barrier() {
     Thread& thread = *threads[i];
     if (thread.state != State::at_barrier) continue;
     if (first == nullptr) first = &thread;
-    if (thread.place.line() != first->place.line() || std::strcmp(thread.place.file_name(), first->place.file_name()) != 0)
-      fail_stuck("waits at different barriers at once:");
+    if (!same(thread.place, first->place)) fail_stuck("waits at different barriers at once:");
   }
   for (unsigned i = 0; i < block_threads; ++i)
     if (threads[i]->state == State::at_barrier) threads[i]->state = State::ready;

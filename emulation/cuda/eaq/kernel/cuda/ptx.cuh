@@ -7,6 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
+
+#include "emulated/product.h"
 
 namespace eaq::kernel_cuda {
 namespace ptx {
@@ -31,23 +34,19 @@ inline void want_whole_warp(void* const (&lanes)[32], const char* what) {
 template <class T>
 void multiply(void* const (&lanes)[32]) {
   want_whole_warp(lanes, "mma");
-  float a[16][16], b[16][8];
-  const auto of = [&](int lane) { return *static_cast<const Product*>(lanes[lane]); };
+  float a[16][16], b[16][8], d[16][8];
   for (int lane = 0; lane < 32; ++lane) {
+    const Product& of = *static_cast<const Product*>(lanes[lane]);
     const int group = lane / 4, pair = lane % 4 * 2;
-    for (int i = 0; i < 4; ++i)
-      for (int half = 0; half < 2; ++half) a[group + i % 2 * 8][pair + i / 2 * 8 + half] = half_of<T>(of(lane).a[i], half);
-    for (int i = 0; i < 2; ++i)
-      for (int half = 0; half < 2; ++half) b[pair + i * 8 + half][group] = half_of<T>(of(lane).b[i], half);
-  }
-  for (int lane = 0; lane < 32; ++lane) {
-    for (int i = 0; i < 4; ++i) {
-      const int row = lane / 4 + i / 2 * 8, col = lane % 4 * 2 + i % 2;
-      float sum = of(lane).d[i];
-      for (int k = 0; k < 16; ++k) sum += a[row][k] * b[k][col];
-      of(lane).d[i] = sum;
+    for (int half = 0; half < 2; ++half) {
+      for (int i = 0; i < 4; ++i) a[group + i % 2 * 8][pair + i / 2 * 8 + half] = half_of<T>(of.a[i], half);
+      for (int i = 0; i < 2; ++i) b[pair + i * 8 + half][group] = half_of<T>(of.b[i], half);
+      for (int i = 0; i < 2; ++i) d[group + i * 8][pair + half] = of.d[i * 2 + half];
     }
   }
+  emulated::multiply_16x8x16(d, a, b);
+  for (int lane = 0; lane < 32; ++lane)
+    for (int i = 0; i < 4; ++i) static_cast<const Product*>(lanes[lane])->d[i] = d[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
 }
 
 struct Rows {
