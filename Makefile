@@ -35,7 +35,7 @@ bench: ## kernels and tokenizers, by Google Benchmark (ARGS="--benchmark_filter=
 	@cmake --build build/release -j $(JOBS)
 	@scripts/bench $(ARGS)
 
-peers: build ## eaq beside the other systems, interleaved in one run
+peers: $(if $(findstring cuda,$(ARGS)),build-cuda,build) ## eaq beside the other systems, interleaved in one run (ARGS="--device cuda": on a card)
 	@[ -n "$(PEERS_PYTHON)" ] || scripts/setup peers
 	bench/peers/run $(ARGS)
 

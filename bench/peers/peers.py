@@ -50,7 +50,7 @@ def command():
     """As it can be run again by anyone: folders of this machine mean nothing elsewhere."""
     shown, hide = ["bench/peers/run"], False
     for word in sys.argv[1:]:
-        option = re.match(r"(--models|--out|--eaq)(=|$)", word)
+        option = re.match(r"(--models|--out|--eaq|--merge)(=|$)", word)
         shown.append("DIR" if hide else f"{option[1]}=DIR" if option and option[2] else word)
         hide = bool(option) and not option[2]
     return shown
@@ -154,6 +154,7 @@ def write(path, result):
 def arguments():
     names = lambda text: [name.strip() for name in text.split(",") if name.strip()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="`--device cuda --help` has the options of a run on a graphics card")
     parser.add_argument("--models", type=Path)
     parser.add_argument("--works", type=names, default=[work.name for work in WORKS])
     parser.add_argument("--formats", type=names, default=["fp32", "bf16", "int8"])
@@ -229,5 +230,14 @@ def main():
     return 0
 
 
+def on_a_card(words):
+    """--device cuda: that run has arguments, works and contestants of its own."""
+    return any(word == "--device=cuda" or (word == "--device" and following == "cuda") for word, following in zip(words, words[1:] + [""]))
+
+
 if __name__ == "__main__":
+    if on_a_card(sys.argv[1:]):
+        import gpu_run
+
+        sys.exit(gpu_run.main())
     sys.exit(main())
