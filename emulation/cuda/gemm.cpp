@@ -12,6 +12,7 @@
 #include <set>
 
 #include "eaq/base/base.h"
+#include "eaq/kernel/cuda/device.h"
 #include "emulated/emulated.h"
 #include "emulated/product.h"
 
@@ -55,7 +56,7 @@ std::vector<float> transposed(const Matrix& m, bool tf32) {
 float gelu_tanh(float x) { return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x))); }
 
 // In the order of k, in f32, rounded once.
-void multiply(const GemmCall& call, const std::optional<Matrix>& residual) {
+void compute(const GemmCall& call, const std::optional<Matrix>& residual) {
   const auto n = static_cast<std::size_t>(call.w.rows);
   const std::vector<float> w = transposed(call.w, call.tf32), x = transposed(call.x, call.tf32);
   const Matrix bias{call.y.dtype, const_cast<std::byte*>(call.bias), 1, call.y.cols, call.y.cols};
@@ -142,7 +143,7 @@ const std::string& Gemm::run(const GemmCall& call) {
   }
   std::optional<Matrix> residual;
   if (call.residual != nullptr) residual = *call.residual;
-  check(emulated::submit(state_->context.stream(), [call, residual] { multiply(call, residual); }), "multiplying");
+  check(emulated::submit(state_->context.stream(), [call, residual] { compute(call, residual); }), "multiplying");
   std::string& name = state_->names[{call.x.dtype, call.tf32}];
   if (name.empty()) name = "emulated " + std::string(call.tf32 ? "tf32" : name_of(call.x.dtype)) + " product";
   return name;

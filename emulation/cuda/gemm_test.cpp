@@ -1,6 +1,4 @@
 // Products on the emulated card.
-#include "eaq/kernel/cuda/gemm.h"
-
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <gtest/gtest.h>
@@ -9,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "eaq/kernel/cuda.h"
 #include "emulated/emulated.h"
 
 namespace {
@@ -75,20 +74,20 @@ void expect_products(DType dtype) {
   CudaContext context;
   for (const std::int64_t stride : {std::int64_t{40}, k}) {
     Operands<T> plain(context, dtype, stride);
-    context.gemm().run(plain.call_);
+    kernel_cuda::multiply(context, plain.call_);
     plain.expect([](double sum, float, float) { return sum; });
 
     Operands<T> added(context, dtype, stride);
     const Matrix residual = added.call_.y;
     added.call_.bias = added.bias_.data();
     added.call_.residual = &residual;
-    context.gemm().run(added.call_);
+    kernel_cuda::multiply(context, added.call_);
     added.expect([](double sum, float bias, float before) { return sum + bias + before; });
 
     Operands<T> activated(context, dtype, stride);
     activated.call_.bias = activated.bias_.data();
     activated.call_.gelu_tanh = true;
-    context.gemm().run(activated.call_);
+    kernel_cuda::multiply(context, activated.call_);
     activated.expect([](double sum, float bias, float) {
       const double v = sum + bias;
       return 0.5 * v * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
@@ -109,7 +108,7 @@ TEST(EmulatedGemm, Tf32KeepsTenBits) {
   x[0] = 1 + 0x1p-10f + 0x1p-12f;
   w[0] = 1;
   o.call_.tf32 = true;
-  EXPECT_EQ(context.gemm().run(o.call_).find("emulated tf32"), 0u);
+  EXPECT_EQ(kernel_cuda::multiply(context, o.call_).find("emulated tf32"), 0u);
   EXPECT_EQ(*o.at(o.call_.y, 0, 0), 1 + 0x1p-10f);
 }
 
@@ -120,7 +119,7 @@ TEST(EmulatedGemm, AProductIsRecordedOnceItsShapeIsKnown) {
     cudaGraph_t graph = nullptr;
     EXPECT_EQ(cudaStreamBeginCapture(context.stream(), cudaStreamCaptureModeThreadLocal), cudaSuccess);
     try {
-      context.gemm().run(o.call_);
+      kernel_cuda::multiply(context, o.call_);
     } catch (const Error&) {
       EXPECT_EQ(cudaStreamEndCapture(context.stream(), &graph), cudaErrorStreamCaptureInvalidated);
       throw;
@@ -129,7 +128,7 @@ TEST(EmulatedGemm, AProductIsRecordedOnceItsShapeIsKnown) {
     return graph;
   };
   EXPECT_THROW(record(), Error);
-  context.gemm().run(o.call_);
+  kernel_cuda::multiply(context, o.call_);
   std::fill_n(reinterpret_cast<float*>(o.y_.data()), m * 8, -1.0f);
   const cudaGraph_t graph = record();
   EXPECT_EQ(*o.at(o.call_.y, 0, 0), -1);
@@ -146,7 +145,7 @@ TEST(EmulatedGemm, OperandsOnTheHostAreRefused) {
   Operands<float> o(context, DType::f32, k);
   std::vector<float> host(static_cast<std::size_t>(m * k));
   o.call_.x.data = reinterpret_cast<std::byte*>(host.data());
-  EXPECT_THROW(context.gemm().run(o.call_), Error);
+  EXPECT_THROW(kernel_cuda::multiply(context, o.call_), Error);
 }
 
 }  // namespace
