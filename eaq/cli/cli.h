@@ -75,7 +75,8 @@ void add_model_argument(CLI::App& app, std::string& model);  ///< MODEL
 /// --device and --threads. Where models are to run on the device, one that they cannot run on is refused at once.
 void add_device_options(CLI::App& app, StudyOptions& options, bool for_models = true);
 void add_data_options(CLI::App& app, StudyOptions& options);
-void add_format_option(CLI::App& app, StudyOptions& options);  ///< --format or --recipe: one
+void add_base_option(CLI::App& app, StudyOptions& options);
+void add_format_option(CLI::App& app, StudyOptions& options);  ///< --format or --recipe: one; and --base
 
 struct MeterChoice {
   std::vector<std::string> specs;
@@ -85,6 +86,8 @@ void add_meter_options(CLI::App& app, MeterChoice& choice);
 /// Opens them, with what calibrations found out about them; `--meter none` is an empty set that says so.
 /// `gpu` is the UUID of the card in use, where one is: no other is charged.
 MeterSet open_chosen_meters(const MeterChoice& choice, const std::string& gpu = {});
+/// The UUID of the card that was chosen to compute; empty where none was.
+std::string card_in_use(const StudyOptions& options);
 
 // --- load.cpp, calibrate.cpp
 

@@ -36,6 +36,7 @@ Check check_cuda() {
     try {
       std::string cards;
       for (const std::string& name : row.entry->found()) cards += (cards.empty() ? "" : ", ") + name;
+      if (find_entry(backends(), "cuda") != nullptr) return {"cuda", true, cards + "; models run there (--device cuda)", ""};
       return {"cuda", true, cards,
               "calibrates sensors (`eaq meter --calibrate --device cuda`); models run on the processor in this version"};
     } catch (const Error& error) {
@@ -45,14 +46,33 @@ Check check_cuda() {
   return {"cuda", false, "unknown to this version", ""};
 }
 
+// "NVIDIA H200, NVIDIA H200": what the driver calls its cards, without asking it.
+std::string cards_of_driver() {
+  std::string names;
+  std::error_code error;
+  for (const auto& card : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", error)) {
+    std::ifstream file(card.path() / "information");
+    for (std::string line; std::getline(file, line);) {
+      if (!line.starts_with("Model:")) continue;
+      const std::size_t name = line.find_first_not_of(" \t", 6);
+      if (name != std::string::npos) names += (names.empty() ? "" : ", ") + printable(line.substr(name));
+    }
+  }
+  return names;
+}
+
 Check check_gpu() {
   std::ifstream version("/proc/driver/nvidia/version");
   std::string line;
-  if (std::getline(version, line)) return {"gpu", true, printable(line), ""};
   std::error_code error;
-  if (std::filesystem::exists("/dev/nvidiactl", error)) return {"gpu", true, "an NVIDIA device (/dev/nvidiactl)", ""};
-  return {"gpu", false, "no NVIDIA driver (/proc/driver/nvidia is missing)",
-          "everything here runs on the processor; a GPU needs its driver first"};
+  const bool told = static_cast<bool>(std::getline(version, line));
+  if (!told && !std::filesystem::exists("/dev/nvidiactl", error))
+    return {"gpu", false, "no NVIDIA driver (/proc/driver/nvidia is missing)",
+            "everything here runs on the processor; a GPU needs its driver first"};
+  const std::string cards = cards_of_driver();
+  const bool used = find_entry(backends(), "cuda") != nullptr;
+  return {"gpu", true, (cards.empty() ? "" : cards + "; ") + (told ? printable(line) : "an NVIDIA device (/dev/nvidiactl)"),
+          used ? "" : "this build runs models on the processor alone; make build-cuda makes the one for cards"};
 }
 
 Check check_memory() {

@@ -47,10 +47,10 @@ struct Joined {
   std::string why, label;
 };
 
-Joined energy_of(const MeterSet& meters, const SampleRecord& record, Seconds start, Seconds end) {
+Joined energy_of(const MeterSet& meters, ZoneRole device, const SampleRecord& record, Seconds start, Seconds end) {
   Joined sum;
-  const std::vector<std::size_t> zones = meters.headline(ZoneRole::cpu);
-  if (meters.empty() || zones.empty()) return {{}, meters.empty() ? meters.why_none() : "no meter covers the processor", ""};
+  const std::vector<std::size_t> zones = meters.headline(device);
+  if (zones.empty()) return {{}, meters.empty() ? meters.why_none() : meters.why_no_headline(device), ""};
   sum.joules = Joules(0);
   for (const std::size_t z : zones) {
     const WindowEnergy window = window_energy(record.zones[z], start, end);
@@ -110,8 +110,9 @@ int run(const GenerateCommand& command) {
   std::vector<std::int32_t> prompt = tokenizer->encode(command.prompt);
   // Without a prompt a text begins where another ended.
   if (prompt.empty() && model.graph.end_of_text >= 0) prompt.push_back(static_cast<std::int32_t>(model.graph.end_of_text));
-  MeterSet meters = open_chosen_meters(command.meters);
   const auto packed = pack_chosen(model, command.options);
+  const DeviceDescription device = packed->device().context->description();
+  MeterSet meters = open_chosen_meters(command.meters, device.uuid);
   catch_interrupts();
 
   GenerateOptions generation = command.generation;
@@ -130,7 +131,7 @@ int run(const GenerateCommand& command) {
   };
   const Generated text = generate(packed, prompt, generation, show);
   const Seconds end = monotonic_clock().now() - sampler.origin();
-  const Joined energy = energy_of(meters, sampler.stop(), start, end);
+  const Joined energy = energy_of(meters, zone_of(device), sampler.stop(), start, end);
   if (streams) {
     print(stream.finish() + "\n");
     say_cost(text, energy);

@@ -32,16 +32,20 @@ std::string listed(const std::vector<std::string>& names) {
 
 std::string wrong(const std::string& value, const std::string& wanted) { return "'" + value + "' is not " + wanted; }
 
-// CUDA is a device that eaq knows: not a wrong name, but one that models cannot run on here.
-void refuse_cuda_for_models(const std::string& device) {
-  if (device != "cuda" && !device.starts_with("cuda:")) return;
-  if (find_entry(backends(), "cuda") != nullptr) return;
-  std::string reason =
-      "models run on the processor in this version; a card's sensors can be calibrated (`eaq meter --calibrate`)";
+// A device that this build or this machine lacks is not a wrong name, and its reason comes before anything is opened.
+void require_device(const std::string& text) {
+  const DeviceName device = parse_device_name(text);
+  std::string reason;
   for (const auto& row : compute_devices())
-    if (row.name == "cuda" && row.entry == nullptr) reason = row.left_out;
+    if (row.name == device.kind)
+      reason = row.entry == nullptr
+                   ? std::string(row.left_out)
+                   : "models do not run on it in this version (its sensors can be calibrated: eaq meter --calibrate)";
+  for (const auto& row : backends())
+    if (row.name == device.kind) reason = row.entry == nullptr ? std::string(row.left_out) : row.entry->unavailable_reason();
+  if (reason.empty()) return;
   throw Error(ErrorKind::unavailable,
-              "--device " + printable(device) + " is not available: " + reason + "; devices here: " + names_of(backends()));
+              "--device " + printable(text) + " is not available: " + reason + "; devices here: " + names_of(backends()));
 }
 
 }  // namespace
@@ -111,11 +115,11 @@ void add_model_argument(CLI::App& app, std::string& model) {
 }
 
 void add_device_options(CLI::App& app, StudyOptions& options, bool for_models) {
-  auto* device = app.add_option(
-      "--device", options.device,
-      for_models ? "what computes: cpu, or ref (plain and slow, to check against)" : "what is driven: cpu, cuda, cuda:1, ...");
+  auto* device = app.add_option("--device", options.device,
+                                for_models ? "what computes: cpu, cuda, cuda:1, ..., or ref (plain and slow, to check against)"
+                                           : "what is driven: cpu, cuda, cuda:1, ...");
   device->type_name("DEVICE")->capture_default_str();
-  if (for_models) device->each(refuse_cuda_for_models);
+  if (for_models) device->each(require_device);
   app.add_option("--threads", options.threads, "threads of the CPU, at most 1024 (0: every core of this process)")
       ->check(whole_number(0, 1024))
       ->type_name("N");
@@ -146,6 +150,11 @@ void add_data_options(CLI::App& app, StudyOptions& options) {
       "--no-cache", [&data] { data.cache = false; }, "do not keep tokenised data in the cache folder");
 }
 
+void add_base_option(CLI::App& app, StudyOptions& options) {
+  app.add_option("--base", options.base, "format of what an 8-bit format leaves (default: fp32; on a card bf16, or fp16)")
+      ->type_name("F");
+}
+
 void add_format_option(CLI::App& app, StudyOptions& options) {
   auto* format = app.add_option_function<std::string>(
       "--format", [&options](const std::string& name) { options.formats = {name}; },
@@ -154,7 +163,7 @@ void add_format_option(CLI::App& app, StudyOptions& options) {
   auto* recipe = app.add_option_function<std::string>(
       "--recipe", [&options](const std::string& file) { options.recipes = {file}; }, "a format for each site, as eaq.recipe/1");
   recipe->type_name("FILE")->excludes(format);
-  app.add_option("--base", options.base, "format of what an 8-bit format leaves")->type_name("F")->capture_default_str();
+  add_base_option(app, options);
 }
 
 void add_meter_options(CLI::App& app, MeterChoice& choice) {
@@ -178,10 +187,18 @@ MeterSet open_chosen_meters(const MeterChoice& choice, const std::string& gpu) {
   return meters;
 }
 
+std::string card_in_use(const StudyOptions& options) {
+  // A processor has no such name: no need to start its threads.
+  const std::string kind = parse_device_name(options.device).kind;
+  if (kind == "cpu" || kind == "ref") return "";
+  return open_device(options.device).context->description().uuid;
+}
+
 std::shared_ptr<const PackedModel> pack_chosen(const Model& model, const StudyOptions& options) {
   const Device device = open_device(options.device, {.threads = options.threads});
+  const std::string base = options.base.empty() ? default_base(device) : options.base;
   Recipe recipe = options.recipes.empty()
-                      ? uniform_recipe(model.graph, options.formats.empty() ? "fp32" : options.formats.front(), options.base)
+                      ? uniform_recipe(model.graph, options.formats.empty() ? "fp32" : options.formats.front(), base)
                       : read_recipe(model.graph, options.recipes.front());
   return std::make_shared<const PackedModel>(model, std::move(recipe), device);
 }

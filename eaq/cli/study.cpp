@@ -64,14 +64,14 @@ void bind(CLI::App& app, StudyCommand& command) {
          "folders as Hugging Face writes them, embedded models, or random weights (synthetic:gpt2); none: both embedded ones")
       ->type_name("");
   app.add_option("--formats", options.formats,
-                 "fp32,bf16,... (default: every format of this build; FORMAT+head: embedding and head too)")
+                 "fp32,bf16,... (default: every format that the device computes in; FORMAT+head: embedding and head too)")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("F,...");
   app.add_option("--recipe", options.recipes, "a row of its own: a format for each site (repeatable)")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  app.add_option("--base", options.base, "format of what an 8-bit format leaves")->type_name("F")->capture_default_str();
+  add_base_option(app, options);
   add_shape_options(app, options);
   add_device_options(app, options);
   add_data_options(app, options);
@@ -215,7 +215,7 @@ int run(const StudyCommand& typed) {
     command.options.command = from_anywhere(command_line(), command);
   }
   settle(command);
-  MeterSet meters = open_chosen_meters(command.meters);
+  MeterSet meters = open_chosen_meters(command.meters, card_in_use(command.options));
   const StudyFolder folder(command.out);
   catch_interrupts();
   const StudyOutcome outcome = run_study(command.options, meters);

@@ -73,7 +73,13 @@ struct Device {
   const Backend* backend = nullptr;
   std::shared_ptr<ExecutionContext> context;
 };
+/// `name` is "cpu", "ref", "cuda" or "cuda:1". Error{usage} for a name that is no device, Error{unavailable} for one that is not
+/// to be had here.
 Device open_device(std::string_view name, const ContextOptions& = {});
+/// What an 8-bit format leaves everything else in: fp32 in the host's memory; on a card bf16, or fp16 where it has no bf16.
+std::string default_base(const Device&);
+/// Every format that does something on a device of this kind, as a table has them: fp32 first, then by bits per weight.
+std::vector<std::string> default_formats(const Device&);
 
 /// Weights of a model in a recipe's formats on a device. Shared by every Program compiled from it.
 class PackedModel {

@@ -109,11 +109,6 @@ void add_unique(std::string& list, const std::string& item) {
 
 }  // namespace
 
-Device open_device(std::string_view name, const ContextOptions& options) {
-  const Backend& backend = backend_named(name);
-  return {&backend, backend.make_context(options)};
-}
-
 PackedModel::PackedModel(const Model& model, Recipe recipe, const Device& device) {
   auto state = std::make_shared<State>();
   state->graph = model.graph;

@@ -317,6 +317,14 @@ struct ComputeDevice {
 };
 std::span<const RegistryRow<ComputeDevice>> compute_devices();
 
+/// "cpu", "cuda" or "cuda:1", understood.
+struct DeviceName {
+  std::string kind;
+  int number = 0;
+};
+/// Error{usage} where what stands after the colon is no number. Whether there is such a device is another question.
+DeviceName parse_device_name(std::string_view text);
+
 /// `device` is "cpu", "cuda" or "cuda:N". Error{usage} for a name that no build knows, Error{unavailable} with the reason for one
 /// that is not to be had here.
 std::unique_ptr<Load> open_load(const std::string& device, const LoadOptions& options = {});

@@ -86,8 +86,14 @@ std::string provenance(const Manifest& m) {
   };
   item("command", "`" + joined(m.command, " ") + "`");
   item("eaq", m.eaq + ", commit " + m.commit);
-  item("machine",
-       m.host.cpu + ", " + std::to_string(m.device.threads) + " threads, instruction set " + m.device.isa + ", " + m.host.os);
+  const bool card = !m.device.uuid.empty();
+  const auto and_then = [](const std::string& more) { return more.empty() ? "" : ", " + more; };
+  item("device", card ? m.device.name + and_then(m.device.isa) + and_then(m.device.uuid) + and_then(m.driver.value_or("")) : "");
+  item("machine", m.host.cpu +
+                      (card ? ""
+                            : ", " + std::to_string(m.device.threads) + " threads" +
+                                  (m.device.isa.empty() ? "" : ", instruction set " + m.device.isa)) +
+                      ", " + m.host.os);
   item("started", m.started + ", took " + with_decimals(m.seconds, 0) + " s, seed " + std::to_string(m.seed));
   item("quality", m.protocol.quality);
   for (const ModelRecord& model : m.models)
@@ -95,8 +101,8 @@ std::string provenance(const Manifest& m) {
   for (const DataRecord& data : m.data) item("data", data.name + ", " + data.hash);
   return text +
          "\nIntervals hold 95 %. Times are from submission to completion. KL is KL(fp32 || format), mean per predicted token or "
-         "sentence. Sizes are of the stored weights, 1 MiB = 1048576 bytes; peak is the process's largest resident set with that "
-         "format alone.\n";
+         "sentence. Sizes are of the stored weights, 1 MiB = 1048576 bytes; peak is " +
+         (card ? "the largest use of the card's memory" : "the process's largest resident set") + " with that format alone.\n";
 }
 
 std::string csv_cell(const std::string& text) {

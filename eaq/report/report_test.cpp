@@ -76,6 +76,19 @@ TEST(Report, EnergyColumnsCarryTheirLabelAndMethod) {
   EXPECT_NE(text.find("= no difference from fp32 shown (McNemar, least p 1.00)"), std::string::npos) << text;
 }
 
+TEST(Report, ACardIsNamedWithItsKindAndItsMemory) {
+  Study study = example(false);
+  study.manifest.device = {"cuda", "NVIDIA H200", "sm_90", 0, "GPU-0123"};
+  study.manifest.driver = "CUDA 13.0";
+  study.manifest.host.cpu = "Intel Xeon";
+  study.manifest.host.os = "Debian";
+  const std::string text = markdown_report(study);
+  EXPECT_NE(text.find("on NVIDIA H200 | "), std::string::npos) << text;
+  EXPECT_NE(text.find("- device: NVIDIA H200, sm_90, GPU-0123, CUDA 13.0\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("- machine: Intel Xeon, Debian\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("largest use of the card's memory"), std::string::npos) << text;
+}
+
 TEST(Report, WithoutAMeterTheEnergyColumnsGoAndALineSaysWhy) {
   const std::string text = screen_report(example(false));
   EXPECT_EQ(text.find("mJ"), std::string::npos) << text;

@@ -275,6 +275,7 @@ void fields(A& a, DeviceRecord& d) {
   a("kind", d.kind);
   a("name", d.name);
   a("isa", d.isa);
+  a.reason("uuid", d.uuid);
   a("threads", d.threads);
 }
 

@@ -112,9 +112,10 @@ struct HostRecord {
 };
 
 struct DeviceRecord {
-  std::string kind, name;  ///< "cpu", "AMD EPYC 9B45"
-  std::string isa;         ///< the instruction set in use
-  int threads = 0;
+  std::string kind, name;  ///< "cpu", "AMD EPYC 9B45"; "cuda", "NVIDIA H200"
+  std::string isa;         ///< the instruction set in use: "avx512_vnni_bf16", "sm_90"
+  int threads = 0;         ///< of a processor; a card has none
+  std::string uuid;        ///< of a card
 };
 
 struct MeterRecord {
@@ -148,7 +149,7 @@ struct Manifest {
   std::string eaq, commit;
   HostRecord host;
   DeviceRecord device;
-  std::optional<std::string> driver;
+  std::optional<std::string> driver;  ///< of a card: what it offers, "CUDA 13.0"
   std::vector<MeterRecord> meters;
   std::string no_meter;  ///< why `meters` is empty, and what would bring joules
   std::uint64_t seed = 0;

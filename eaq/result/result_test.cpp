@@ -58,8 +58,8 @@ Study full_study() {
             8000000000,
             "g++ 12.2",
             {{"oneDNN", "2.6.3"}}};
-  m.device = {"cpu", "AMD EPYC 9B45", "avx512", 2};
-  m.driver = "580.1";
+  m.device = {"cuda", "NVIDIA H200", "sm_90", 0, "GPU-0123"};
+  m.driver = "CUDA 13.0";
   m.meters = {{"rapl", "measured", {"rapl:package-0"}, true}};
   m.seed = 18446744073709551615ull;
   m.protocol = {"blocks", "counter", 8, 2, {}, {}, {}, 0.25, "all 872 sentences"};

@@ -21,6 +21,8 @@ std::string os_name() {
 
 }  // namespace
 
+ZoneRole zone_of(const DeviceDescription& device) { return device.kind == "cuda" ? ZoneRole::gpu : ZoneRole::cpu; }
+
 HostRecord describe_host() {
   HostRecord host;
   host.os = os_name();

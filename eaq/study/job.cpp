@@ -92,28 +92,15 @@ void prepare_text_of(Job& job, const DataOptions& data, const std::filesystem::p
 
 }  // namespace
 
-std::vector<std::string> formats_asked(const StudyOptions& options) {
-  if (!options.formats.empty() || !options.recipes.empty()) return options.formats;
-  std::vector<const FormatTraits*> all;
-  for (const auto& row : formats())
-    if (row.entry != nullptr) all.push_back(&row.entry->traits());
-  std::stable_sort(all.begin(), all.end(), [](const FormatTraits* a, const FormatTraits* b) {
-    if ((a->name == "fp32") != (b->name == "fp32")) return a->name == "fp32";
-    return a->bits_per_weight > b->bits_per_weight;
-  });
-  std::vector<std::string> names;
-  names.reserve(all.size());
-  for (const FormatTraits* traits : all) names.emplace_back(traits->name);
-  return names;
-}
-
-Job prepare_job(const std::string& where, const StudyOptions& options) {
+Job prepare_job(const std::string& where, const StudyOptions& options, const Device& device) {
   Job job;
   job.model = open_model(where);
   if (job.model.random) refuse_data_for_random(job.model, options);
   job.task = job.model.random ? "random" : task_of(job.model.graph, options.data, job.model.name);
-  for (const std::string& format : formats_asked(options))
-    job.recipes.push_back(uniform_recipe(job.model.graph, format, options.base));
+  const bool silent = options.formats.empty() && options.recipes.empty();
+  const std::string base = options.base.empty() ? default_base(device) : options.base;
+  for (const std::string& format : silent ? default_formats(device) : options.formats)
+    job.recipes.push_back(uniform_recipe(job.model.graph, format, base));
   for (const auto& file : options.recipes) job.recipes.push_back(read_recipe(job.model.graph, file));
   // Ratios and differences are against fp32 wherever it was asked for.
   std::stable_partition(job.recipes.begin(), job.recipes.end(), [](const Recipe& recipe) { return recipe.name == "fp32"; });

@@ -27,10 +27,7 @@ struct Job {
 };
 
 /// Error{usage} or Error{input} for whatever cannot be done as asked.
-Job prepare_job(const std::string& model, const StudyOptions& options);
-
-/// Formats in the order of a table: fp32 first, then by bits per weight. Names where none were given.
-std::vector<std::string> formats_asked(const StudyOptions& options);
+Job prepare_job(const std::string& model, const StudyOptions& options, const Device& device);
 
 /// What runs while it is timed: a session with its data resident.
 struct TimedData {

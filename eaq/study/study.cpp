@@ -32,6 +32,7 @@ class Runner {
  private:
   std::vector<Row> try_alone(const Job& job);
   Row try_alone(const Job& job, const Recipe& recipe);
+  bool start_peak();
   Cost cost_of(const Job& job, const std::vector<Row>& rows) const;
   void evaluate(const Job& job, std::vector<Row>& rows);
   TimedRows measure(const Job& job, const TimedShape& shape, const std::vector<Row>& rows);
@@ -56,21 +57,29 @@ TimedShape trial_shape(const Job& job) {
                           : TimedShape{Phase::forward, 1, std::min<std::int64_t>(128, job.windows.front().end), 0};
 }
 
+// Of the process where the device computes in the host's memory, else of the device's own.
+bool Runner::start_peak() {
+  if (device_.context->is_host()) return reset_peak_memory();
+  return device_.context->peak_memory(true).has_value();
+}
+
 Row Runner::try_alone(const Job& job, const Recipe& recipe) {
   Row row;
   row.recipe = recipe;
   // Freed memory of the format before goes back first: it would count as this one's.
   ::malloc_trim(0);
-  const bool peak_is_known = reset_peak_memory();
+  const bool peak_is_known = start_peak();
   const auto packed = std::make_shared<const PackedModel>(job.model, recipe, device_);
   for (const TimedShape& shape : job.shapes) require_memory_for(packed, shape);
   const auto data = std::make_shared<const TimedData>(make_timed_data(job, trial_shape(job), options_.seed));
   TimedProgram program(packed, data);
   program.run(0, nullptr);
   program.finish();
-  row.peak_memory = peak_is_known ? peak_memory_bytes() : std::nullopt;
+  if (peak_is_known) row.peak_memory = device_.context->is_host() ? peak_memory_bytes() : device_.context->peak_memory(false);
   if (!row.peak_memory)
-    row.peak_memory_unavailable = "the system does not let a process start its peak anew (/proc/self/clear_refs)";
+    row.peak_memory_unavailable = device_.context->is_host()
+                                      ? "the system does not let a process start its peak anew (/proc/self/clear_refs)"
+                                      : "the device does not tell how much of its memory was in use";
   const Seconds start = clock_.now();
   program.run(1, nullptr);
   program.finish();
@@ -203,6 +212,7 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
                                      .iterations = options_.iterations,
                                      .warm_up_iterations = options_.warm_up,
                                      .seed = options_.seed,
+                                     .device = zone_of(device_.context->description()),
                                      .mean_power = options_.mean_power},
                                     tell);
   else
@@ -210,6 +220,7 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
                                   {.blocks = options_.blocks,
                                    .min_seconds = Seconds(options_.min_seconds),
                                    .seed = options_.seed,
+                                   .device = zone_of(device_.context->description()),
                                    .warm_up_iterations = options_.warm_up_fixed ? options_.warm_up : 0},
                                   tell);
   spent_ += cost;
@@ -239,14 +250,10 @@ void Runner::describe(const std::vector<Job>& jobs) {
   m.eaq = version();
   m.commit = commit();
   m.host = describe_host();
-  m.device.kind = options_.device;
-  m.device.name = m.host.cpu;
-  m.device.isa = name_of(cpu_isa());
-  if (const auto* cpu = dynamic_cast<const CpuContext*>(device_.context.get()))
-    m.device.threads = cpu->threads();
-  else
-    m.device.threads = 1;
-  const std::vector<std::size_t> headline = meters_.headline(ZoneRole::cpu);
+  const DeviceDescription device = device_.context->description();
+  m.device = {device.kind, device.name, device.isa, device.threads, device.uuid};
+  if (!device.driver.empty()) m.driver = "CUDA " + device.driver;
+  const std::vector<std::size_t> headline = meters_.headline(zone_of(device));
   for (std::size_t i = 0; i < meters_.meters().size(); ++i) {
     MeterRecord record{meters_.meters()[i]->name(), std::string(name_of(meters_.meters()[i]->label())), {}, false, {}};
     for (const Fact& fact : meters_.meters()[i]->facts()) record.facts[fact.name] = fact.value;
@@ -285,7 +292,7 @@ StudyOutcome Runner::run() {
 
   std::vector<Job> jobs;
   jobs.reserve(models.size());
-  for (const std::string& model : models) jobs.push_back(prepare_job(model, options_));
+  for (const std::string& model : models) jobs.push_back(prepare_job(model, options_, device_));
   describe(jobs);
 
   std::vector<std::vector<Row>> rows;

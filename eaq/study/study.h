@@ -35,11 +35,11 @@ struct TimedShape {
 };
 
 struct StudyOptions {
-  std::vector<std::string> models;             ///< folders or embedded names; empty: every embedded one
-  std::vector<std::string> formats;            ///< short names; empty with no recipe: every format that can run on the device
+  std::vector<std::string> models;             ///< as open_model() takes them; empty: every embedded one
+  std::vector<std::string> formats;            ///< short names; empty with no recipe: default_formats() of the device
   std::vector<std::filesystem::path> recipes;  ///< rows of their own, after the formats
-  std::string base = "fp32";                   ///< of what 8-bit formats leave
-  std::string device = "cpu";
+  std::string base;                            ///< of what 8-bit formats leave; empty: default_base() of the device
+  std::string device = "cpu";                  ///< as open_device() takes it
   int threads = 0;
   DataOptions data;
 
@@ -78,6 +78,9 @@ StudyOutcome run_study(const StudyOptions& options, MeterSet& meters, Clock& clo
 
 /// This machine, as a manifest describes it.
 HostRecord describe_host();
+
+/// The zone that is charged where this device computes.
+ZoneRole zone_of(const DeviceDescription& device);
 
 // --- where results go
 

@@ -70,7 +70,7 @@ StudyOptions quick(const std::string& model, std::vector<std::string> formats) {
 
 TEST(TimedData, CyclesThroughAtLeast32DifferentBatches) {
   for (const char* model : {"tiny-distilbert", "tiny-gpt2"}) {
-    const Job job = prepare_job(model, quick(model, {"fp32"}));
+    const Job job = prepare_job(model, quick(model, {"fp32"}), open_device("cpu"));
     for (const TimedShape& shape : job.shapes) {
       const TimedData data = make_timed_data(job, shape, 0);
       std::set<std::vector<std::int32_t>> different;
@@ -90,7 +90,7 @@ TEST(TimedData, OutputsAgreeWithEvaluationsInEveryPhase) {
   const Device device = open_device("cpu");
   for (const char* model : {"tiny-distilbert", "tiny-gpt2"}) {
     options.models = {model, "tiny-gpt2"};
-    const Job job = prepare_job(model, options);
+    const Job job = prepare_job(model, options, device);
     const auto packed = std::make_shared<const PackedModel>(job.model, job.recipes.front(), device);
     for (const TimedShape& shape : job.shapes) {
       bool agrees = false;
@@ -122,6 +122,29 @@ TEST(Study, EveryRowHasQualityTimeSizeAndTheMemoryOfItsFormatAlone) {
   EXPECT_TRUE(outcome.study.comparisons[0].p_value && outcome.study.comparisons[0].speedup);
 }
 
+TEST(Study, NamesTheDeviceAsItDescribesItself) {
+  MeterSet none;
+  StudyOptions options = quick("tiny-gpt2", {"fp32"});
+  options.timing = false;
+  options.data.limit = 1;
+  for (const char* name : {"cpu", "ref"}) {
+    options.device = name;
+    const DeviceRecord record = run_study(options, none).study.manifest.device;
+    const DeviceDescription device = open_device(name).context->description();
+    EXPECT_EQ(record.kind, name);
+    EXPECT_EQ(record.name, device.name);
+    EXPECT_EQ(record.isa, device.isa);
+    EXPECT_EQ(record.uuid, "");
+    EXPECT_GE(record.threads, 1);
+  }
+}
+
+TEST(Zone, OfACardIsTheCardsAndOfAllElseTheProcessors) {
+  EXPECT_EQ(zone_of({.kind = "cuda"}), ZoneRole::gpu);
+  EXPECT_EQ(zone_of({.kind = "cpu"}), ZoneRole::cpu);
+  EXPECT_EQ(zone_of({.kind = "ref"}), ZoneRole::cpu);
+}
+
 TEST(Study, RandomWeightsAreTimedAndNotJudged) {
   MeterSet none;
   for (const char* model : {"synthetic:gpt2?layers=1&width=32&heads=2&vocabulary=50&context=41",
@@ -147,9 +170,10 @@ TEST(Study, RandomWeightsAreTimedAndNotJudged) {
 TEST(Job, DataForRandomWeightsIsSeededFullAndOfTheShapesAsked) {
   StudyOptions options = quick("synthetic:distilbert?layers=1&width=32&heads=2&vocabulary=50&context=41", {"fp32"});
   options.seq = {16, 41};
-  const Job job = prepare_job(options.models[0], options), same = prepare_job(options.models[0], options);
+  const Device device = open_device("cpu");
+  const Job job = prepare_job(options.models[0], options, device), same = prepare_job(options.models[0], options, device);
   options.seed = 1;
-  const Job other = prepare_job(options.models[0], options);
+  const Job other = prepare_job(options.models[0], options, device);
   EXPECT_EQ(job.sentences.ids, same.sentences.ids);
   EXPECT_NE(job.sentences.ids, other.sentences.ids);
   for (const TimedShape& shape : job.shapes) {
@@ -165,7 +189,7 @@ TEST(Job, DataForRandomWeightsIsSeededFullAndOfTheShapesAsked) {
 TEST(Job, WhatNeedsATokenizerIsRefusedForRandomWeights) {
   const auto kind_of = [](const StudyOptions& options) {
     try {
-      prepare_job("synthetic:distilbert?layers=1", options);
+      prepare_job("synthetic:distilbert?layers=1", options, open_device("cpu"));
     } catch (const Error& error) {
       return error.kind();
     }
