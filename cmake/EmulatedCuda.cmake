@@ -5,22 +5,6 @@ endif()
 set(EAQ_EMULATION ${CMAKE_CURRENT_SOURCE_DIR}/emulation/cuda)
 # What emulation/cuda has its own of: gemm.cpp stands for cuBLASLt.
 set(EAQ_NOT_EMULATED "/eaq/kernel/cuda/cublaslt\\.cpp$")
-# In passing: what does not go through gemm.h and launch.cuh yet.
-set(EAQ_EMULATION_LEFT_OUT "/nothing$")
-set(room ${CMAKE_CURRENT_SOURCE_DIR}/eaq/kernel/cuda)
-file(STRINGS ${room}/load.cpp found REGEX "cublasLt\\.h")
-if(found)
-  string(APPEND EAQ_NOT_EMULATED "|/eaq/kernel/cuda/load\\.cpp$")
-else()
-  string(APPEND EAQ_EMULATION_LEFT_OUT "|/emulation/cuda/load\\.cpp$")
-endif()
-file(STRINGS ${room}/fill.cu found REGEX "<<<")
-if(found)
-  string(APPEND EAQ_NOT_EMULATED "|/eaq/kernel/cuda/fill\\.cu$")
-endif()
-if(NOT EXISTS ${room}/context.cpp)
-  string(APPEND EAQ_EMULATION_LEFT_OUT "|/emulation/cuda/gemm(_test)?\\.cpp$")
-endif()
 # First, for everything: tests look into CUDA's folders too, and ptx.cuh is one of those found here instead.
 include_directories(BEFORE ${EAQ_EMULATION})
 # Kernels read memory as other types than it was written, which CUDA allows, and have pragmas for nvcc.
@@ -28,7 +12,6 @@ add_compile_options(-fno-strict-aliasing -Wno-unknown-pragmas)
 
 function(eaq_emulate_cuda target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${EAQ_EMULATION}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$|${EAQ_EMULATION_LEFT_OUT}")
   target_sources(${target} PRIVATE ${sources})
   # Kernels are to be watched, not what runs them, which takes most of the time.
   set_source_files_properties(
@@ -38,7 +21,6 @@ endfunction()
 
 function(eaq_add_emulation_test)
   file(GLOB sources CONFIGURE_DEPENDS ${EAQ_EMULATION}/*_test.cpp)
-  list(FILTER sources EXCLUDE REGEX ${EAQ_EMULATION_LEFT_OUT})
   add_executable(emulation_test ${sources})
   target_link_libraries(emulation_test PRIVATE eaq GTest::gtest GTest::gtest_main)
   eaq_warnings(emulation_test)

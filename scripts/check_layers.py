@@ -5,7 +5,8 @@ usage: scripts/check_layers.py [ROOT]        ROOT: the tree to read, by default 
 
 The floors are EAQ_FLOORS in CMakeLists.txt, from the ground up, with `cli` on top. The rules:
   1. A folder includes only folders on lower floors; folders of one floor never meet.
-  2. It enters another folder by its front door alone, eaq/X/X.h. (base has a second one for .cpp files, eaq/base/json.h.)
+  2. It enters another folder by its front door alone, eaq/X/X.h. (base and kernel have a second one for .cpp files: eaq/base/json.h,
+     eaq/kernel/cuda.h.)
   3. Front doors show no CUDA, fmt or nlohmann types, directly or through what they include; headers never include eaq/base/json.h.
   4. .cu and .cuh files include neither fmt nor nlohmann-json: nvcc reads them badly.
   5. No preprocessor condition asks for CUDA: what needs it stands in a folder that is built only where CUDA is.
@@ -23,6 +24,7 @@ LIBRARIES = {
     "fmt": re.compile(r"^fmt/"),
     "nlohmann-json": re.compile(r"^nlohmann/"),
 }
+SECOND_DOORS = {"eaq/base/json.h": "nlohmann-json", "eaq/kernel/cuda.h": "a card's operations"}  # for .cpp files
 # nvcc and host compiler see one .cu file differently; these are the only questions it may ask.
 DEVICE_MACROS = {"__CUDA_ARCH__", "__CUDACC__"}
 SOURCES = (".h", ".hpp", ".cpp", ".cu", ".cuh")
@@ -96,8 +98,8 @@ class Check:
                         self.report(file, line, f"is CUDA and includes <{path}> ({name})", "format or parse in a .cpp file beside it")
             return
         target = path.split("/")[1]
-        if path == "eaq/base/json.h" and file.suffix != ".cpp" and folder != "base":
-            self.report(file, line, 'a header includes "eaq/base/json.h"', "a function declared with own types; nlohmann-json in its .cpp file")
+        if path in SECOND_DOORS and file.suffix != ".cpp" and folder != target:
+            self.report(file, line, f'a header includes "{path}"', f"a function declared with own types; {SECOND_DOORS[path]} in its .cpp file")
             return
         if target == folder:
             return
@@ -111,7 +113,7 @@ class Check:
         elif self.level[target] == self.level[folder]:
             self.report(file, line, f'crosses: includes "{path}"; {self.floor_of(folder)}, and folders of one floor never meet',
                         f"move what both need to a lower floor, or wire them together higher up. {self.below(folder)}")
-        elif path not in (f"eaq/{target}/{target}.h", "eaq/base/json.h"):
+        elif path != f"eaq/{target}/{target}.h" and path not in SECOND_DOORS:
             self.report(file, line, f'goes round a front door: includes "{path}", a private room of \'{target}\'',
                         f'"eaq/{target}/{target}.h"; if the name is missing there, declare it there')
 

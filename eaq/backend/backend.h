@@ -164,7 +164,7 @@ struct Fusion {
 
 struct ContextOptions {
   int threads = 0;  ///< CPU: 0 is every core of this process
-  int number = 0;   ///< CUDA: which card
+  int number = 0;   ///< which of the device's kind: of "cuda:1", 1
 };
 
 /// What one row of logits says, of a target and against a reference.

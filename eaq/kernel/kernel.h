@@ -200,7 +200,8 @@ RangeSummary range_of(CpuContext&, const Matrix& x);
 
 /// What is done to a product's result before it is stored.
 struct Epilogue {
-  const float* bias = nullptr;  ///< [out_features] or null
+  const float* bias = nullptr;             ///< [out_features] or null
+  const std::byte* device_bias = nullptr;  ///< where a device has memory of its own, instead: there, of y's type
   Activation activation = Activation::none;
   const Matrix* residual = nullptr;  ///< added last; same shape as y
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "eaq/backend/fusions.h"
 #include "eaq/backend/host_judge.h"
 
 namespace eaq::backend_cpu {
@@ -139,8 +140,9 @@ std::function<void(const Frame&)> bound(const T& op) {
 }
 std::function<void(const Frame&)> bound(const AttentionOp& op) { return AttentionStep(op); }
 
-constexpr Fusion fusion_table[] = {
-    {"select-early", select_early}, {"linear+activation", fuse_activation}, {"linear+residual", fuse_residual}};
+constexpr Fusion fusion_table[] = {{"select-early", select_early},
+                                   {"linear+activation", [](Program& program) { fuse_activation(program); }},
+                                   {"linear+residual", fuse_residual}};
 
 class CpuBackend : public Backend {
  public:

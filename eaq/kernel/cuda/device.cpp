@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "eaq/base/base.h"
+#include "eaq/kernel/cuda.h"
 
 namespace eaq::kernel_cuda {
 
@@ -38,19 +39,6 @@ std::string uuid_of(const cudaDeviceProp& properties) {
   }
   return text;
 }
-
-DeviceBuffer::DeviceBuffer(std::size_t bytes) : bytes_(bytes) {
-  void* data = nullptr;
-  check(cudaMalloc(&data, bytes), ("taking " + std::to_string(bytes >> 20) + " MiB of the card's memory").c_str());
-  data_ = static_cast<std::byte*>(data);
-}
-
-DeviceBuffer::~DeviceBuffer() {
-  if (data_ != nullptr) cudaFree(data_);
-}
-
-DeviceBuffer::DeviceBuffer(DeviceBuffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
 
 Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
 

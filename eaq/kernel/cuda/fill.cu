@@ -1,7 +1,9 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_runtime.h>
 
-#include "eaq/kernel/cuda/device.h"
+#include "eaq/kernel/cuda/launch.cuh"
+#include "eaq/kernel/cuda/ptx.cuh"
 
 namespace eaq::kernel_cuda {
 namespace {
@@ -26,25 +28,23 @@ __device__ void store(__half* out, float value) { *out = __float2half(value); }
 
 template <class T>
 __global__ void fill(T* out, std::int64_t count, std::uint64_t seed) {
+  wait_for_earlier_kernel();
+  let_next_kernel_start();
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride)
     store(out + i, normal(mixed(seed) ^ static_cast<std::uint64_t>(i)));
 }
 
 template <class T>
-void launch(std::byte* data, std::int64_t count, std::uint64_t seed, cudaStream_t stream) {
-  fill<<<1024, 256, 0, stream>>>(reinterpret_cast<T*>(data), count, seed);
-  check(cudaGetLastError(), "filling a matrix");
+void submit(CudaContext& context, std::byte* data, std::int64_t count, std::uint64_t seed) {
+  launch(context, "filling a matrix", {dim3(1024), dim3(256), 0}, fill<T>, reinterpret_cast<T*>(data), count, seed);
 }
 
 }  // namespace
 
-void fill_normal_bf16(std::byte* data, std::int64_t count, std::uint64_t seed, cudaStream_t stream) {
-  launch<__nv_bfloat16>(data, count, seed, stream);
-}
-
-void fill_normal_fp16(std::byte* data, std::int64_t count, std::uint64_t seed, cudaStream_t stream) {
-  launch<__half>(data, count, seed, stream);
+void fill_normal(CudaContext& context, DType dtype, std::byte* data, std::int64_t count, std::uint64_t seed) {
+  if (dtype == DType::bf16) return submit<__nv_bfloat16>(context, data, count, seed);
+  submit<__half>(context, data, count, seed);
 }
 
 }  // namespace eaq::kernel_cuda

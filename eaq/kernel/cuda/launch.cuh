@@ -2,9 +2,12 @@
 // from Hopper on). Every kernel therefore calls wait_for_earlier_kernel() before it touches memory.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <utility>
 
-#include "eaq/kernel/cuda/context.h"
+#include "eaq/kernel/cuda.h"
+#include "eaq/kernel/cuda/device.h"
 
 namespace eaq::kernel_cuda {
 

@@ -4,9 +4,9 @@
 // not change.
 #include <algorithm>
 
-#include "eaq/backend/cpu/cpu.h"
+#include "eaq/backend/fusions.h"
 
-namespace eaq::backend_cpu {
+namespace eaq {
 namespace {
 
 std::size_t writer_of(const Program& program, Value value) {
@@ -116,4 +116,4 @@ void select_early(Program& program) {
   remove_dead(program);
 }
 
-}  // namespace eaq::backend_cpu
+}  // namespace eaq

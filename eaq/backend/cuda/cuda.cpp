@@ -1,0 +1,156 @@
+#include "eaq/backend/cuda/cuda.h"
+
+#include "eaq/backend/fusions.h"
+#include "eaq/kernel/cuda.h"
+
+namespace eaq::backend_cuda {
+namespace {
+
+using kernel_cuda::CudaContext;
+
+const Matrix& value(const Frame& f, Value v) { return f.values[static_cast<std::size_t>(v)]; }
+const Matrix* optional_value(const Frame& f, Value v) { return v == no_value ? nullptr : &value(f, v); }
+CudaContext& card(const Frame& f) { return static_cast<CudaContext&>(f.context); }
+const CudaBatch& placed(const Frame& f) { return static_cast<const CudaBatch&>(*f.placed); }
+
+using Run = std::function<void(const Frame&)>;
+
+Matrix rows_of(const Table& table, CudaContext& context) {
+  if (!table.product) return context.resident(table.matrix);
+  const Matrix rows = table.product->rows();
+  if (rows.data == nullptr) throw Error(ErrorKind::unavailable, "an embedding in this format cannot be gathered on a card");
+  return rows;
+}
+
+kernel_cuda::NormVectors vectors_of(const NormParameters& norm, CudaContext& context) {
+  return {reinterpret_cast<const float*>(context.resident(norm.gamma, DType::f32)),
+          reinterpret_cast<const float*>(context.resident(norm.beta, DType::f32)), norm.epsilon};
+}
+
+// What an op needs of the model is in the card's memory from here on; the op itself is kept, and with it the owners of that.
+Run bound(const EmbeddingOp& op, CudaContext& context) {
+  const Matrix tokens = rows_of(op.tokens, context), positions = rows_of(op.positions, context);
+  const auto norm = op.norm ? std::optional(vectors_of(*op.norm, context)) : std::nullopt;
+  return [=](const Frame& f) {
+    kernel_cuda::embed(card(f), tokens, positions, placed(f).ids(), placed(f).positions(), value(f, op.out),
+                       norm ? &*norm : nullptr);
+  };
+}
+
+Run bound(const LinearOp& op, CudaContext&) {
+  return [op](const Frame& f) {
+    const Matrix& out = value(f, op.out);
+    op.product->run(f.context, value(f, op.in), out,
+                    {.device_bias = card(f).resident(op.bias, out.dtype),
+                     .activation = op.activation,
+                     .residual = optional_value(f, op.residual)});
+  };
+}
+
+Run bound(const AttentionOp& op, CudaContext&) {
+  return [op](const Frame& f) {
+    const CudaBatch& batch = placed(f);
+    kernel_cuda::AttentionCall call{.heads = op.heads,
+                                    .head_dim = op.head_dim,
+                                    .causal = op.causal,
+                                    .first_query_only = op.first_query_only,
+                                    .scale = op.scale,
+                                    .qkv = value(f, op.in),
+                                    .out = value(f, op.out),
+                                    .cache = {},
+                                    .sequences = f.batch.sequences(),
+                                    .longest = batch.longest(),
+                                    .rows = f.batch.rows(),
+                                    .row_begin = batch.row_begin(),
+                                    .past = batch.past(),
+                                    .sequence_of = batch.sequence_of(),
+                                    .mask = batch.mask(),
+                                    .shown = batch.shown()};
+    if (f.cache != nullptr)
+      call.cache = {f.cache->key_row(op.layer, 0, 0), f.cache->value_row(op.layer, 0, 0), f.cache->dtype, f.cache->capacity};
+    kernel_cuda::attention(card(f), call);
+  };
+}
+
+Run bound(const NormOp& op, CudaContext& context) {
+  const kernel_cuda::NormVectors norm = vectors_of(op.norm, context);
+  return [=](const Frame& f) {
+    kernel_cuda::layer_norm(card(f), norm, value(f, op.in), value(f, op.out), optional_value(f, op.add),
+                            optional_value(f, op.sum));
+  };
+}
+
+Run bound(const ActivationOp& op, CudaContext&) {
+  return [op](const Frame& f) { kernel_cuda::activation(card(f), op.activation, value(f, op.in), value(f, op.out)); };
+}
+Run bound(const ResidualOp& op, CudaContext&) {
+  return [op](const Frame& f) { kernel_cuda::add(card(f), value(f, op.a), value(f, op.b), value(f, op.out)); };
+}
+Run bound(const SelectOp& op, CudaContext&) {
+  return [op](const Frame& f) {
+    kernel_cuda::select_rows(card(f), placed(f).row_begin(), op.last, value(f, op.in), value(f, op.out));
+  };
+}
+
+class CudaRecording final : public Recording {
+ public:
+  explicit CudaRecording(std::unique_ptr<kernel_cuda::CudaGraph> graph) : graph_(std::move(graph)) {}
+  void submit() override { graph_->submit(); }
+
+ private:
+  std::unique_ptr<kernel_cuda::CudaGraph> graph_;
+};
+
+// cuBLASLt's epilogue has the tanh form of GELU alone; other activations stay steps of their own.
+constexpr Fusion fusion_table[] = {
+    {"select-early", select_early},
+    {"embedding+norm", fuse_embedding_norm},
+    {"linear+gelu_tanh", [](Program& program) { fuse_activation(program, Activation::gelu_tanh); }},
+    {"linear+residual", fuse_residual}};
+
+class CudaBackend final : public Backend {
+ public:
+  std::string_view device() const override { return "cuda"; }
+  std::string unavailable_reason() const override {
+    try {
+      return kernel_cuda::list_devices().empty() ? "no card is here" : "";
+    } catch (const Error& e) {
+      return e.what();
+    }
+  }
+  std::unique_ptr<ExecutionContext> make_context(const ContextOptions& options) const override {
+    return std::make_unique<CudaContext>(options.number);
+  }
+  Support support(const Format& format, const ExecutionContext& context) const override {
+    const ProductMaker* maker = format.on("cuda");
+    if (maker == nullptr) return {SupportLevel::refused, std::string(format.traits().name) + " has no CUDA product"};
+    return maker->support(context);
+  }
+  std::shared_ptr<const Product> make_product(const Format& format, ExecutionContext& context,
+                                              const LinearWeight& weight) const override {
+    return format.on("cuda")->make(context, weight);
+  }
+  std::span<const Fusion> fusions() const override { return fusion_table; }
+  void bind(Program& program, ExecutionContext& context) const override {
+    CudaContext& own = kernel_cuda::cuda_context(context);
+    for (Step& step : program.steps) step.run = std::visit([&](const auto& op) { return bound(op, own); }, step.op);
+  }
+  std::unique_ptr<Judge> make_judge(ExecutionContext& context) const override { return backend_cuda::make_judge(context); }
+  std::unique_ptr<PlacedBatch> place(ExecutionContext& context, const Batch& batch) const override {
+    return std::make_unique<CudaBatch>(context, batch);
+  }
+  std::unique_ptr<Recording> record(ExecutionContext& context, const std::function<void()>& submit_steps) const override {
+    return std::make_unique<CudaRecording>(kernel_cuda::cuda_context(context).record(submit_steps));
+  }
+  // 16-byte accesses for every type, and room for the head's columns that pad an odd vocabulary.
+  std::int64_t row_alignment() const override { return 64; }
+};
+
+}  // namespace
+
+const Backend& entry() {
+  static const CudaBackend backend;
+  return backend;
+}
+
+}  // namespace eaq::backend_cuda

@@ -1,0 +1,3 @@
+if(NOT EAQ_CUDA)
+  set(LEFT_OUT "built without CUDA (make build-cuda builds with it)")
+endif()

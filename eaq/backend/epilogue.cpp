@@ -1,0 +1,63 @@
+// Neighbours that become one step: a product's epilogue does activation and residual while a tile of its result is at hand, an
+// embedding norms the row that it has gathered; each saves a pass over memory. Only a value that nobody else reads may disappear.
+#include <algorithm>
+
+#include "eaq/backend/fusions.h"
+
+namespace eaq {
+
+int readers_of(const Program& program, Value value) {
+  int readers = value == program.output ? 1 : 0;
+  for (const Step& step : program.steps) {
+    const auto reads = reads_of(step.op);
+    readers += static_cast<int>(std::count(reads.begin(), reads.end(), value));
+  }
+  return readers;
+}
+
+namespace {
+
+// Calls `merge(first, next)` on neighbours whose first hands its value to the second alone; drops the second where it returns
+// true.
+template <class First, class Next, class Merge>
+void fuse(Program& program, Merge merge) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    auto* first = std::get_if<First>(&steps[i].op);
+    const auto* next = std::get_if<Next>(&steps[i + 1].op);
+    if (first == nullptr || next == nullptr || readers_of(program, first->out) != 1) continue;
+    if (merge(*first, *next)) steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+  }
+}
+
+}  // namespace
+
+void fuse_activation(Program& program, std::optional<Activation> only) {
+  fuse<LinearOp, ActivationOp>(program, [&](LinearOp& linear, const ActivationOp& next) {
+    if (next.in != linear.out || linear.residual != no_value || linear.activation != Activation::none) return false;
+    if (only && next.activation != *only) return false;
+    linear.activation = next.activation;
+    linear.out = next.out;
+    return true;
+  });
+}
+
+void fuse_residual(Program& program) {
+  fuse<LinearOp, ResidualOp>(program, [](LinearOp& linear, const ResidualOp& next) {
+    if (linear.residual != no_value || (next.a != linear.out && next.b != linear.out) || next.a == next.b) return false;
+    linear.residual = next.a == linear.out ? next.b : next.a;
+    linear.out = next.out;
+    return true;
+  });
+}
+
+void fuse_embedding_norm(Program& program) {
+  fuse<EmbeddingOp, NormOp>(program, [](EmbeddingOp& embedding, const NormOp& next) {
+    if (next.in != embedding.out || next.add != no_value || embedding.norm) return false;
+    embedding.norm = next.norm;
+    embedding.out = next.out;
+    return true;
+  });
+}
+
+}  // namespace eaq

@@ -1,0 +1,21 @@
+// Passes that rewrite a Program's steps, for any configuration of any model. A backend lists those that its devices gain from;
+// one that only one backend can use stands in that backend's folder.
+#pragma once
+
+#include "eaq/backend/backend.h"
+
+namespace eaq {
+
+/// linear, then activation -> one step: the product's epilogue applies it. `only`: no other activation than this one.
+void fuse_activation(Program& program, std::optional<Activation> only = std::nullopt);
+/// linear, then residual -> one step: the epilogue adds it.
+void fuse_residual(Program& program);
+/// embedding, then norm -> one step.
+void fuse_embedding_norm(Program& program);
+/// A row that only a later select throws away is not computed.
+void select_early(Program& program);
+
+/// How many steps read a value; the program's output has one reader more.
+int readers_of(const Program& program, Value value);
+
+}  // namespace eaq

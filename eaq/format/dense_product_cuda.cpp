@@ -1,0 +1,132 @@
+#include "eaq/format/dense_product_cuda.h"
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+
+#include "eaq/kernel/cuda.h"
+
+namespace eaq {
+namespace {
+
+using kernel_cuda::cuda_context;
+using kernel_cuda::CudaContext;
+
+constexpr std::int64_t step = 8;  // 16 bytes of 16-bit elements: what fast products ask of rows
+std::int64_t up(std::int64_t n) { return (n + step - 1) / step * step; }
+
+class DenseProduct final : public Product {
+ public:
+  DenseProduct(const DenseRow& row, CudaContext& context, const LinearWeight& weight)
+      : row_(row), out_(weight.out_features), in_(weight.in_features), context_(context) {
+    const std::int64_t rows = up(out_), stride = up(in_);
+    memory_ = context.allocate(static_cast<std::size_t>(rows * stride) * size_of(row.storage), "a weight");
+    context.clear(memory_.data(), memory_.size());
+    weight_ = {row.storage, memory_.data(), rows, in_, stride};
+    fill(weight);
+  }
+
+  void run(ExecutionContext& any, const Matrix& x, const Matrix& y, const Epilogue& then) const override {
+    CudaContext& context = cuda_context(any);
+    if (x.rows == 0) return;
+    kernel_cuda::GemmCall call{.x = x, .w = weight_, .y = y, .bias = then.device_bias, .tf32 = row_.tf32};
+    // A few columns more cost nothing where a row of y has room for them, and spare odd sizes.
+    if (y.stride < weight_.rows) call.w.rows = out_;
+    if (y.dtype != DType::f32 && y.dtype != row_.operands)
+      throw Error(ErrorKind::unavailable,
+                  "a product of " + std::string(row_.arithmetic_name) + " cannot give results in another 16-bit type on a card");
+    if (row_.storage == row_.operands && kernel_cuda::fits_few_rows(call)) {
+      call.w.rows = out_, call.residual = then.residual;
+      return ran(kernel_cuda::multiply_few_rows(context, call, then.activation));
+    }
+    convert_operands(context, call);
+    call.gelu_tanh = then.activation == Activation::gelu_tanh && then.residual == nullptr;
+    const bool activates = then.activation != Activation::none && !call.gelu_tanh;
+    if (!activates) call.residual = then.residual;
+    ran(kernel_cuda::multiply(context, call));
+    if (!activates) return;
+    kernel_cuda::activation(context, then.activation, y, y);
+    if (then.residual != nullptr) kernel_cuda::add(context, y, *then.residual, y);
+  }
+
+  void row(std::int64_t n, float* out) const override {
+    Tensor stored(row_.storage, {in_});
+    context_.download({stored.buffer.data(), stored.buffer.size()}, weight_.row(n));
+    to_f32(stored.view(), {out, static_cast<std::size_t>(in_)});
+  }
+  Matrix rows() const override { return weight_.slice(0, out_); }
+  std::size_t bytes() const override { return memory_.size(); }
+  KernelReport report() const override {
+    KernelReport report{.kernels = {},
+                        .storage = std::string(row_.storage_name),
+                        .arithmetic = std::string(row_.arithmetic_name),
+                        .emulated = false};
+    const std::lock_guard lock(mutex_);
+    report.kernels.assign(kernels_.begin(), kernels_.end());
+    return report;
+  }
+
+ private:
+  void fill(const LinearWeight& weight) {
+    constexpr std::int64_t at_once = 512;
+    std::vector<float> block(static_cast<std::size_t>(std::min(at_once, out_) * in_));
+    for (std::int64_t first = 0; first < out_; first += at_once) {
+      const std::int64_t count = std::min(at_once, out_ - first);
+      weight.read_rows(first, count, block.data());
+      Tensor spread(DType::f32, {count, weight_.stride});
+      std::fill_n(spread.buffer.as<float>(), count * weight_.stride, 0.0f);
+      for (std::int64_t r = 0; r < count; ++r)
+        std::copy_n(block.data() + r * in_, in_, spread.buffer.as<float>() + r * weight_.stride);
+      const Tensor stored = stored_as(row_.storage, spread.view());
+      context_.upload(weight_.row(first), {stored.buffer.data(), stored.buffer.size()});
+    }
+  }
+
+  // Input and weight in the type that is multiplied, in scratch memory where they are in another.
+  void convert_operands(CudaContext& context, kernel_cuda::GemmCall& call) const {
+    const auto bytes_of = [&](const Matrix& m) {
+      return m.dtype == row_.operands
+                 ? 0
+                 : (static_cast<std::size_t>(m.rows * up(m.cols)) * size_of(row_.operands) + 255) / 256 * 256;
+    };
+    const std::size_t x_bytes = bytes_of(call.x), w_bytes = bytes_of(call.w);
+    if (x_bytes + w_bytes == 0) return;
+    std::byte* scratch = context.scratch(x_bytes + w_bytes);
+    const auto move = [&](Matrix& m, std::byte* to) {
+      const Matrix converted{row_.operands, to, m.rows, m.cols, up(m.cols)};
+      kernel_cuda::convert(context, m, converted);
+      m = converted;
+    };
+    if (x_bytes > 0) move(call.x, scratch);
+    if (w_bytes > 0) move(call.w, scratch + x_bytes);
+  }
+
+  void ran(const std::string& kernel) const {
+    const std::lock_guard lock(mutex_);
+    kernels_.insert(kernel);
+  }
+
+  DenseRow row_;
+  std::int64_t out_, in_;
+  CudaContext& context_;
+  DeviceMemory memory_;
+  Matrix weight_;  // rows beyond out_ are zeros
+  mutable std::mutex mutex_;
+  mutable std::set<std::string> kernels_;
+};
+
+}  // namespace
+
+Support DenseProducts::support(const ExecutionContext& context) const {
+  const int architecture = dynamic_cast<const CudaContext&>(context).architecture();
+  if (architecture >= row_.oldest) return {SupportLevel::native, ""};
+  return {SupportLevel::refused, "products in " + std::string(row_.arithmetic_name) + " begin with sm_" +
+                                     std::to_string(row_.oldest) + "; this card is sm_" + std::to_string(architecture)};
+}
+
+std::unique_ptr<Product> DenseProducts::make(ExecutionContext& context, const LinearWeight& weight) const {
+  weight.check();
+  return std::make_unique<DenseProduct>(row_, cuda_context(context), weight);
+}
+
+}  // namespace eaq

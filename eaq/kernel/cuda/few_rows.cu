@@ -1,0 +1,130 @@
+// A product for few rows, as decoding has them: its time is that of reading the weight once. A warp has a few outputs and reads
+// their rows of the weight, 16 bytes a lane; the input waits in shared memory as floats. The weight is on its way into the L2
+// before the kernel ahead has ended.
+#include <cuda_runtime.h>
+
+#include "eaq/kernel/cuda/elements.cuh"
+#include "eaq/kernel/cuda/launch.cuh"
+#include "eaq/kernel/cuda/ptx.cuh"
+
+namespace eaq::kernel_cuda {
+namespace {
+
+constexpr int threads = 256, warps = threads / 32, most_rows = 8;
+constexpr std::size_t most_shared = 64 * 1024;  // what every architecture has
+
+struct FewRows {
+  int rows, n, k;
+  int sharers;  // warps that share outputs, each with a part of k
+  Rows x, w, y, bias, residual;
+  Activation activation;
+};
+
+template <int R, int Outputs>
+__global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
+  auto* x = reinterpret_cast<float*>(dynamic_shared());  // [R][k]
+  __shared__ float parts[warps][Outputs * R];
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const int groups = warps / f.sharers, share = warp % f.sharers;
+  const int block_first = static_cast<int>(blockIdx.x) * groups * Outputs, first = block_first + warp / f.sharers * Outputs;
+
+  const std::int64_t row_bytes = f.w.stride * (f.w.dtype == DType::f32 ? 4 : 2);
+  const std::int64_t last = min(block_first + groups * Outputs, f.n), bytes = (last - block_first) * row_bytes;
+  for (std::int64_t at = static_cast<std::int64_t>(threadIdx.x) * 128; at < bytes; at += threads * 128)
+    prefetch_l2(f.w.data + block_first * row_bytes + at);
+  wait_for_earlier_kernel();
+  let_next_kernel_start();
+
+  for (int i = static_cast<int>(threadIdx.x) * 8; i < R * f.k; i += threads * 8) {
+    float values[8] = {};
+    if (i / f.k < f.rows) load<8>(values, f.x, i / f.k, i % f.k);
+#pragma unroll
+    for (int e = 0; e < 8; ++e) x[i + e] = values[e];
+  }
+  __syncthreads();
+
+  float sums[Outputs][R] = {};
+  for (int col = (share * 32 + lane) * 8; col < f.k; col += f.sharers * 32 * 8) {
+    float weights[Outputs][8];
+#pragma unroll
+    for (int o = 0; o < Outputs; ++o) load<8>(weights[o], f.w, min(first + o, f.n - 1), col);
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      const float4 low = *reinterpret_cast<const float4*>(x + r * f.k + col),
+                   high = *reinterpret_cast<const float4*>(x + r * f.k + col + 4);
+#pragma unroll
+      for (int o = 0; o < Outputs; ++o) {
+        const float(&w)[8] = weights[o];
+        sums[o][r] += w[0] * low.x + w[1] * low.y + w[2] * low.z + w[3] * low.w + w[4] * high.x + w[5] * high.y + w[6] * high.z +
+                      w[7] * high.w;
+      }
+    }
+  }
+#pragma unroll
+  for (int o = 0; o < Outputs; ++o)
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      const float sum = warp_sum(sums[o][r]);
+      if (lane == 0) parts[warp][o * R + r] = sum;
+    }
+  __syncthreads();
+
+  // One thread a result from here on.
+  for (int i = static_cast<int>(threadIdx.x); i < groups * Outputs * R; i += threads) {
+    const int group = i / (Outputs * R), within = i % (Outputs * R), row = within % R,
+              col = block_first + group * Outputs + within / R;
+    if (row >= f.rows || col >= f.n) continue;
+    float sum = 0, bias[1] = {0}, residual[1] = {0};
+    for (int s = 0; s < f.sharers; ++s) sum += parts[group * f.sharers + s][within];
+    if (f.bias.data != nullptr) load<1>(bias, f.bias, 0, col);
+    if (f.residual.data != nullptr) load<1>(residual, f.residual, row, col);
+    const float value[1] = {activate(f.activation, sum + bias[0]) + residual[0]};
+    store<1>(f.y, row, col, value);
+  }
+}
+
+int rows_held(std::int64_t rows) { return rows == 1 ? 1 : rows <= 4 ? 4 : most_rows; }
+std::size_t shared_bytes(const GemmCall& c) { return static_cast<std::size_t>(rows_held(c.x.rows) * c.x.cols) * sizeof(float); }
+
+}  // namespace
+
+bool fits_few_rows(const GemmCall& c) {
+  return c.x.rows <= most_rows && c.x.dtype == c.w.dtype && c.w.stride >= c.x.cols && !c.tf32 && shared_bytes(c) <= most_shared &&
+         moved_at_once({c.x, c.w}) == 8;
+}
+
+const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c, Activation activation) {
+  static const std::string name = "eaq few rows";
+  if (c.x.rows == 0) return name;
+  FewRows f{.rows = static_cast<int>(c.x.rows),
+            .n = static_cast<int>(c.w.rows),
+            .k = static_cast<int>(c.x.cols),
+            .sharers = c.x.cols >= 2048 ? 4 : 1,
+            .x = rows_of(c.x),
+            .w = rows_of(c.w),
+            .y = rows_of(c.y),
+            .bias = {const_cast<std::byte*>(c.bias), 0, c.y.dtype},
+            .residual = c.residual != nullptr ? rows_of(*c.residual) : Rows{nullptr, 0, DType::f32},
+            .activation = activation};
+  const auto submit = [&]<int R, int Outputs>() {
+    const int a_block = warps / f.sharers * Outputs;
+    launch(context, "a product of few rows",
+           {dim3(static_cast<unsigned>((f.n + a_block - 1) / a_block)), dim3(threads), shared_bytes(c)},
+           few_rows_kernel<R, Outputs>, f);
+  };
+  // Enough blocks for every multiprocessor come first, then several loads at once for each lane.
+  const auto with_outputs = [&]<int R>() {
+    if (f.n >= 16384) return submit.template operator()<R, 4>();
+    if (f.n >= 2048 || f.sharers > 1) return submit.template operator()<R, 2>();
+    submit.template operator()<R, 1>();
+  };
+  if (f.rows == 1)
+    with_outputs.template operator()<1>();
+  else if (f.rows <= 4)
+    with_outputs.template operator()<4>();
+  else
+    with_outputs.template operator()<8>();
+  return name;
+}
+
+}  // namespace eaq::kernel_cuda
