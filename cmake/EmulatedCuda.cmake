@@ -12,6 +12,7 @@ add_compile_options(-fno-strict-aliasing -Wno-unknown-pragmas)
 
 function(eaq_emulate_cuda target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${EAQ_EMULATION}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
   target_sources(${target} PRIVATE ${sources})
   # Kernels are to be watched, not what runs them, which takes most of the time.
   set_source_files_properties(

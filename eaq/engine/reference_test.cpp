@@ -70,52 +70,57 @@ std::vector<std::string> cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Transformers, OddConfigurations,
-                         testing::Combine(testing::Values("ref", "cpu"), testing::ValuesIn(cases())), [](const auto& parameter) {
+                         testing::Combine(testing::ValuesIn(devices_here()), testing::ValuesIn(cases())),
+                         [](const auto& parameter) {
                            std::string name = std::get<0>(parameter.param) + "_" + std::get<1>(parameter.param);
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
 
 // Rows of the reference at its own positions, [positions, vocabulary], and for every position argmax and next-token nll.
-void expect_gpt2_reference(const std::string& folder) {
+void expect_gpt2_reference(const std::string& folder, const std::string& device) {
   const auto reference = open_checkpoint(std::filesystem::path(folder) / "reference_logits.safetensors");
   const TensorView ids = reference->tensor("input_ids"), positions = reference->tensor("positions");
   const std::vector<std::vector<std::int32_t>> sequence{to_int(ids)};
   const OwnedBatch batch = make_batch(sequence);
-  Session session(packed(folder, "fp32"));
-  const Matrix logits = session.run(batch.view());
+  Session session(packed(folder, "fp32", device));
+  const std::vector<float> logits = logits_of(session, batch.view());
+  const auto n = static_cast<std::size_t>(session.packed().graph().vocabulary);
+  const auto row_at = [&](std::int32_t position) { return std::span(logits).subspan(static_cast<std::size_t>(position) * n, n); };
   const auto wanted = reference->tensor("logits_at_positions").as<float>();
   std::size_t row = 0;
-  for (const std::int32_t position : to_int(positions)) {
-    const auto* got = reinterpret_cast<const float*>(logits.row(position));
-    const auto n = static_cast<std::size_t>(logits.cols);
-    EXPECT_LE(relative_error({got, n}, wanted.subspan(row++ * n, n)), 1e-4) << "position " << position;
-  }
+  for (const std::int32_t position : to_int(positions))
+    EXPECT_LE(relative_error(row_at(position), wanted.subspan(row++ * n, n)), 1e-4)
+        << "position " << position << " on " << device;
   EXPECT_GT(row, 0u);
   const auto argmax = to_int(reference->tensor("argmax"));
   for (std::size_t i = 0; i < argmax.size(); ++i)
-    EXPECT_EQ(summarise_row(reinterpret_cast<const float*>(logits.row(static_cast<std::int64_t>(i))), logits.cols).argmax,
-              argmax[i])
-        << "position " << i;
+    EXPECT_EQ(summarise_row(row_at(static_cast<std::int32_t>(i)).data(), static_cast<std::int64_t>(n)).argmax, argmax[i])
+        << "position " << i << " on " << device;
 }
 
-void expect_distilbert_reference(const std::string& folder) {
+void expect_distilbert_reference(const std::string& folder, const std::string& device) {
   const auto reference = open_checkpoint(std::filesystem::path(folder) / "reference_logits.safetensors");
   const OwnedBatch batch = batch_of(reference->tensor("input_ids"), reference->tensor("attention_mask"));
-  Session session(packed(folder, "fp32"));
+  Session session(packed(folder, "fp32", device));
   EXPECT_LE(relative_error(logits_of(session, batch.view()), reference->tensor("logits").as<float>()), 1e-4);
 }
 
-TEST(TrainedModels, TinyGpt2LogitsEqualTransformers) { expect_gpt2_reference((source_folder() / "models/tiny-gpt2").string()); }
+TEST(TrainedModels, TinyGpt2LogitsEqualTransformers) {
+  for (const auto& device : fast_devices()) expect_gpt2_reference((source_folder() / "models/tiny-gpt2").string(), device);
+}
 TEST(TrainedModels, TinyDistilBertLogitsEqualTransformers) {
-  expect_distilbert_reference((source_folder() / "models/tiny-distilbert").string());
+  for (const auto& device : fast_devices())
+    expect_distilbert_reference((source_folder() / "models/tiny-distilbert").string(), device);
 }
 
 TEST(TrainedModels, FullSizeLogitsEqualTransformers) {
   const char* models = std::getenv("EAQ_MODELS");
   if (models == nullptr) GTEST_SKIP() << "EAQ_MODELS does not name a folder with gpt2-small and distilbert-sst2";
-  expect_gpt2_reference((std::filesystem::path(models) / "gpt2-small").string());
-  expect_distilbert_reference((std::filesystem::path(models) / "distilbert-sst2").string());
+  for (const auto& device : fast_devices()) {
+    expect_gpt2_reference((std::filesystem::path(models) / "gpt2-small").string(), device);
+    expect_distilbert_reference((std::filesystem::path(models) / "distilbert-sst2").string(), device);
+  }
 }
 
 }  // namespace

@@ -30,23 +30,26 @@ TEST(Sessions, PaddingDoesNotChangeAClassifiersAnswer) {
   EXPECT_LE(relative_error(logits_of(session, make_batch(sequences, 40).view()), unpadded), 1e-5);
 }
 
-TEST(Sessions, HeadInPiecesEqualsTheWhole) {
-  const auto model = packed(tiny_gpt2, "fp32");
+// ---- On every device
+
+class OnDevice : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Sessions, OnDevice, testing::ValuesIn(fast_devices()), [](const auto& one) { return one.param; });
+
+TEST_P(OnDevice, HeadInPiecesEqualsTheWhole) {
+  const auto model = packed(tiny_gpt2, "fp32", GetParam());
   Session whole(model), pieces(model);
   const OwnedBatch batch = make_batch(random_sequences(model->graph(), {50}));
   const auto wanted = logits_of(whole, batch.view());
   pieces.run_body(batch.view());
   for (std::int64_t first = 0; first < 50; first += 16) {
     const Matrix part = pieces.head(first, std::min<std::int64_t>(16, 50 - first));
-    const std::size_t n = static_cast<std::size_t>(part.rows * part.cols);
-    EXPECT_LE(relative_error({reinterpret_cast<const float*>(part.data), n},
-                             std::span(wanted).subspan(static_cast<std::size_t>(first * part.cols), n)),
-              1e-6);
+    const auto got = on_host(*model->device().context, part);
+    EXPECT_LE(relative_error(got, std::span(wanted).subspan(static_cast<std::size_t>(first * part.cols), got.size())), 1e-6);
   }
 }
 
-TEST(Sessions, LastLogitsEqualTheLastRowOfAll) {
-  const auto model = packed(tiny_gpt2, "fp32");
+TEST_P(OnDevice, LastLogitsEqualTheLastRowOfAll) {
+  const auto model = packed(tiny_gpt2, "fp32", GetParam());
   Session all(model), last(model, {.logits = Logits::last});
   const OwnedBatch batch = make_batch(random_sequences(model->graph(), {9, 20}));
   const auto wanted = logits_of(all, batch.view()), got = logits_of(last, batch.view());
@@ -55,9 +58,10 @@ TEST(Sessions, LastLogitsEqualTheLastRowOfAll) {
   EXPECT_LE(relative_error(std::span(got).last(n), std::span(wanted).last(n)), 1e-5);
 }
 
-TEST(Sessions, DecodingWithACacheEqualsTheWholeSequenceAtOnce) {
-  for (const char* format : {"fp32", "bf16", "fp16", "int8"}) {
-    const auto model = packed(tiny_gpt2, format);
+TEST_P(OnDevice, DecodingWithACacheEqualsTheWholeSequenceAtOnce) {
+  for (const std::string format : {"fp32", "bf16", "fp16", "mixed_fp16", "int8"}) {
+    if (!can_run(format, GetParam())) continue;
+    const auto model = packed(tiny_gpt2, format, GetParam());
     const auto sequence = random_sequences(model->graph(), {24});
     Session whole(model), step(model, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = 32});
     const auto wanted = logits_of(whole, make_batch(sequence).view());
@@ -69,9 +73,41 @@ TEST(Sessions, DecodingWithACacheEqualsTheWholeSequenceAtOnce) {
       batch.ids = {sequence[0][static_cast<std::size_t>(i)]}, batch.positions = {i}, batch.row_begin = {0, 1}, batch.past = {i};
       got = logits_of(step, batch.view());
     }
-    EXPECT_LE(relative_error(got, std::span(wanted).last(got.size())), format == std::string("fp32") ? 1e-5 : 5e-2) << format;
+    EXPECT_LE(relative_error(got, std::span(wanted).last(got.size())), format == "fp32" ? 1e-5 : 5e-2) << format;
   }
 }
+
+// Submitted twice (a device that records does so at the first), and again after a larger batch has moved the workspace.
+TEST_P(OnDevice, PreparedBatchesGiveWhatRunGives) {
+  for (const std::string& folder : {tiny_gpt2, tiny_distilbert}) {
+    const auto model = packed(folder, "fp32", GetParam());
+    Session session(model), other(model);
+    const OwnedBatch small = make_batch(random_sequences(model->graph(), {5, 9})),
+                     large = make_batch(random_sequences(model->graph(), {40, 7, 31}));
+    const auto wanted = logits_of(other, small.view()), wanted_large = logits_of(other, large.view());
+    PreparedBatch first = session.prepare(small.view()), second = session.prepare(large.view());
+    const auto submitted = [&](PreparedBatch& batch) { return on_host(*model->device().context, session.submit(batch)); };
+    EXPECT_EQ(submitted(first), wanted);
+    EXPECT_EQ(submitted(first), wanted);
+    EXPECT_EQ(submitted(second), wanted_large);
+    EXPECT_EQ(submitted(first), wanted);
+  }
+}
+
+TEST_P(OnDevice, FormatsAgreeWithTheirPlainDefinitionOnAWholeModel) {
+  const auto full = packed(tiny_gpt2, "fp32", GetParam());
+  for (const std::string format : {"tf32", "bf16", "fp16", "mixed_bf16", "mixed_fp16", "int8"}) {
+    if (!can_run(format, GetParam())) continue;
+    const auto fast = packed(tiny_gpt2, format, GetParam()), plain = packed(tiny_gpt2, format, "ref");
+    const OwnedBatch batch = make_batch(random_sequences(fast->graph(), {12}));
+    Session a(fast), b(plain), c(full);
+    const auto wanted = logits_of(b, batch.view()), got = logits_of(a, batch.view()), exact = logits_of(c, batch.view());
+    EXPECT_LE(relative_error(got, wanted), 3e-2) << format;
+    EXPECT_GT(relative_error(got, exact), 1e-6) << format << " ran as fp32";
+  }
+}
+
+// ---- What is refused, and what is told
 
 TEST(Sessions, AnIdOutsideTheVocabularyIsRefused) {
   const auto model = packed(tiny_gpt2, "fp32");
@@ -107,18 +143,6 @@ TEST(Sessions, AListenerSeesEveryStepInOrder) {
   EXPECT_EQ(recorder.kinds.front(), "embedding");
   EXPECT_EQ(recorder.kinds.back(), "head");
   EXPECT_NE(std::find(recorder.formats.begin(), recorder.formats.end(), "int8"), recorder.formats.end());
-}
-
-TEST(Formats, AgreeWithTheirPlainDefinitionOnAWholeModel) {
-  for (const char* format : {"bf16", "fp16", "mixed_bf16", "mixed_fp16", "int8"}) {
-    const auto fast = packed(tiny_gpt2, format), plain = packed(tiny_gpt2, format, "ref");
-    const auto full = packed(tiny_gpt2, "fp32");
-    const OwnedBatch batch = make_batch(random_sequences(fast->graph(), {12}));
-    Session a(fast), b(plain), c(full);
-    const auto wanted = logits_of(b, batch.view()), got = logits_of(a, batch.view()), exact = logits_of(c, batch.view());
-    EXPECT_LE(relative_error(got, wanted), 3e-2) << format;
-    EXPECT_GT(relative_error(got, exact), 1e-6) << format << " ran as fp32";
-  }
 }
 
 TEST(Select, IsMovedUpSoThatTheLastBlockRunsOneRowASequence) {

@@ -17,6 +17,26 @@ inline std::shared_ptr<const PackedModel> packed(const std::string& where, const
   return std::make_shared<PackedModel>(model, uniform_recipe(model.graph, format), open_device(device, {.threads = 2}));
 }
 
+/// Every device that can run here.
+inline std::vector<std::string> devices_here() {
+  std::vector<std::string> names;
+  for (const auto& row : backends())
+    if (row.entry != nullptr && row.entry->unavailable_reason().empty()) names.emplace_back(row.entry->device());
+  return names;
+}
+
+/// All of those but the reference, which takes minutes for what others do in seconds.
+inline std::vector<std::string> fast_devices() {
+  std::vector<std::string> names = devices_here();
+  std::erase(names, "ref");
+  return names;
+}
+
+inline bool can_run(const std::string& format, const std::string& device) {
+  const Device opened = open_device(device);
+  return opened.backend->support(format_named(format), *opened.context).level != SupportLevel::refused;
+}
+
 inline std::vector<float> logits_of(Session& session, const Batch& batch) {
   const Matrix logits = session.run(batch);
   return on_host(*session.packed().device().context, logits);

@@ -31,18 +31,23 @@ class DenseProduct final : public Product {
     if (x.rows == 0) return;
     kernel_cuda::GemmCall call{.x = x, .w = weight_, .y = y, .bias = then.device_bias, .tf32 = row_.tf32};
     // A few columns more cost nothing where a row of y has room for them, and spare odd sizes.
-    if (y.stride < weight_.rows) call.w.rows = out_;
+    if (y.stride >= weight_.rows && (then.residual == nullptr || then.residual->stride >= weight_.rows))
+      call.y.cols = weight_.rows;
+    else
+      call.w.rows = out_;
     if (y.dtype != DType::f32 && y.dtype != row_.operands)
       throw Error(ErrorKind::unavailable,
                   "a product of " + std::string(row_.arithmetic_name) + " cannot give results in another 16-bit type on a card");
     if (row_.storage == row_.operands && kernel_cuda::fits_few_rows(call)) {
-      call.w.rows = out_, call.residual = then.residual;
+      call.w.rows = call.y.cols = out_, call.residual = then.residual;
       return ran(kernel_cuda::multiply_few_rows(context, call, then.activation));
     }
     convert_operands(context, call);
     call.gelu_tanh = then.activation == Activation::gelu_tanh && then.residual == nullptr;
     const bool activates = then.activation != Activation::none && !call.gelu_tanh;
-    if (!activates) call.residual = then.residual;
+    Matrix residual = then.residual != nullptr ? *then.residual : Matrix{};
+    residual.cols = call.y.cols;
+    if (!activates && then.residual != nullptr) call.residual = &residual;
     ran(kernel_cuda::multiply(context, call));
     if (!activates) return;
     kernel_cuda::activation(context, then.activation, y, y);

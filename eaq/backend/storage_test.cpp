@@ -1,0 +1,120 @@
+// The contract at 16 bits, where devices have kernels of their own, and for the forms that only fusions make.
+#include <gtest/gtest.h>
+
+#include "eaq/backend/fusions.h"
+#include "eaq/backend/testing.h"
+
+namespace eaq {
+namespace {
+
+using namespace testing_backend;
+
+// What storage in a type may cost, against the largest value: a few roundings.
+double tolerance_of(DType dtype) { return dtype == DType::bf16 ? 1.5e-2 : dtype == DType::f16 ? 2e-3 : 3e-5; }
+
+const std::vector<Shapes> with_long{{{0, 1}, {}}, {{0, 7, 8, 31}, {}}, {{0, 130, 135}, {}}, {{0, 16, 33, 110}, {}, true}};
+
+class Storage : public testing::TestWithParam<DType> {
+ protected:
+  ValueInfo value(std::int64_t width, RowsPer rows = RowsPer::token) const { return {width, rows, GetParam()}; }
+  void expect_same(const Case& c, Value out, const Shapes& shapes) const {
+    expect_same_as_reference(c, out, shapes, tolerance_of(GetParam()));
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Types, Storage, testing::Values(DType::f32, DType::bf16, DType::f16),
+                         [](const auto& one) { return std::string(name_of(one.param)); });
+
+TEST_P(Storage, Attention) {
+  for (const bool causal : {false, true})
+    for (const auto& [heads, dim] : {std::pair{1, 8}, {3, 16}, {2, 64}, {1, 40}, {2, 96}, {1, 128}, {1, 13}, {1, 200}}) {
+      const std::int64_t width = static_cast<std::int64_t>(heads) * dim;
+      const Case c{"attention of heads of " + std::to_string(dim),
+                   {value(3 * width), value(width)},
+                   [=, heads = heads, dim = dim](const Backend&, ExecutionContext&) {
+                     AttentionOp op;
+                     op.heads = heads, op.head_dim = dim, op.causal = causal, op.scale = 0.3f, op.in = 0, op.out = 1;
+                     return op;
+                   }};
+      for (const Shapes& shapes : with_long) expect_same(c, 1, shapes);
+    }
+}
+
+TEST_P(Storage, AttentionContinuesFromACache) {
+  for (const auto& [heads, dim] : {std::pair{3, 16}, {2, 64}, {1, 13}}) {
+    const std::int64_t width = static_cast<std::int64_t>(heads) * dim;
+    const Case c{
+        "cached attention", {value(3 * width), value(width)}, [=, heads = heads, dim = dim](const Backend&, ExecutionContext&) {
+          AttentionOp op;
+          op.heads = heads, op.head_dim = dim, op.causal = true, op.scale = 0.25f, op.in = 0, op.out = 1;
+          return op;
+        }};
+    expect_same(c, 1, {{0, 1}, {0}});
+    expect_same(c, 1, {{0, 1, 2, 3}, {5, 0, 38}});
+    expect_same(c, 1, {{0, 9, 20}, {0, 17}});
+  }
+}
+
+TEST_P(Storage, Norms) {
+  for (const std::int64_t width : {7, 64, 768, 1100, 1600, 2104}) {
+    const Case c{"norm of " + std::to_string(width), {value(width), value(width)}, [=](const Backend&, ExecutionContext&) {
+                   NormOp op;
+                   op.norm = {random_vector(width, 4), random_vector(width, 5), 1e-3f};
+                   op.in = 0, op.out = 1;
+                   return op;
+                 }};
+    for (const Shapes& shapes : ragged) expect_same(c, 1, shapes);
+  }
+}
+
+TEST_P(Storage, ProductsOfFewAndManyRows) {
+  if (GetParam() != DType::f32)
+    GTEST_SKIP() << "products at 16 bits are of 16-bit formats: eaq/engine holds those to the definition";
+  for (const auto& [k, n] : {std::pair{8, 3}, {64, 131}, {776, 2050}, {2056, 33}}) {
+    const Case c{"linear", {value(k), value(n)}, [k = k, n = n](const Backend& backend, ExecutionContext& context) {
+                   LinearOp op;
+                   op.product = product_of(backend, context, "fp32", n, k);
+                   op.bias = random_vector(n, 3), op.in = 0, op.out = 1;
+                   return op;
+                 }};
+    for (const std::int32_t rows : {1, 3, 8, 9}) expect_same(c, 1, {{0, rows}, {}});
+  }
+}
+
+// A fused step against the same steps by themselves, on each device.
+std::vector<double> outcome(const Backend& backend, const Shapes& shapes, Program program, std::span<const Fusion> fusions) {
+  for (const Fusion& fusion : fusions) fusion.apply(program);
+  return Runner(backend, shapes).run(std::move(program));
+}
+
+TEST(Fused, StepsGiveWhatTheyGiveAlone) {
+  for (const auto& row : backends()) {
+    if (row.entry == nullptr || !row.entry->unavailable_reason().empty()) continue;
+    const auto context = row.entry->make_context({.threads = 2});
+    for (const Activation activation : {Activation::gelu, Activation::gelu_tanh, Activation::relu})
+      for (const Shapes& shapes : {Shapes{{0, 3}, {}}, Shapes{{0, 20, 41}, {}}}) {
+        // norm(embedding), linear, activation, linear, residual: what both families are made of.
+        Program p;
+        p.values = {{40}, {40}, {96}, {96}, {40}, {40}};
+        p.output = 5;
+        EmbeddingOp embedding;
+        embedding.tokens.matrix = std::make_shared<Tensor>(Shape{13, 40}, std::span<const float>(*random_vector(13 * 40, 1)));
+        embedding.positions.matrix = std::make_shared<Tensor>(Shape{11, 40}, std::span<const float>(*random_vector(11 * 40, 2)));
+        embedding.out = 0;
+        LinearOp up, down;
+        up.product = product_of(*row.entry, *context, "fp32", 96, 40), up.bias = random_vector(96, 3), up.in = 1, up.out = 2;
+        down.product = product_of(*row.entry, *context, "fp32", 40, 96), down.bias = random_vector(40, 4), down.in = 3,
+        down.out = 4;
+        const NormOp norm{{random_vector(40, 5), random_vector(40, 6), 1e-5f}, 0, 1, no_value, no_value};
+        for (const Op& op : std::vector<Op>{embedding, norm, up, ActivationOp{activation, 2, 3}, down, ResidualOp{4, 1, 5}})
+          p.steps.push_back({"site", StepKind::other, "fp32", op, {}});
+        const std::vector<double> alone = outcome(*row.entry, shapes, p, {}),
+                                  fused = outcome(*row.entry, shapes, p, row.entry->fusions());
+        ASSERT_EQ(alone.size(), fused.size());
+        for (std::size_t i = 0; i < alone.size(); ++i)
+          ASSERT_NEAR(fused[i], alone[i], 1e-4 * (1 + std::abs(alone[i]))) << row.name;
+      }
+  }
+}
+
+}  // namespace
+}  // namespace eaq
