@@ -20,7 +20,7 @@ struct AttentionView {
   const std::int32_t *row_begin, *past, *shown;
   const std::uint8_t* mask;
 
-  int width() const { return heads * head_dim; }
+  __host__ __device__ int width() const { return heads * head_dim; }
 };
 
 /// One sequence of it.

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "eaq/base/base.h"
+#include "eaq/kernel/cuda/device.h"
 #include "eaq/kernel/cuda/gemm.h"
 
 namespace eaq::kernel_cuda {
@@ -18,12 +19,12 @@ namespace {
 constexpr std::size_t workspace_bytes = std::size_t{64} << 20;
 constexpr int candidates = 16, timed_runs = 5;
 
+using kernel_cuda::check;
+
 void check(cublasStatus_t status, const char* what) {
   if (status != CUBLAS_STATUS_SUCCESS)
     throw Error(ErrorKind::unavailable, std::string("cuBLASLt: ") + what + ": " + cublasLtGetStatusString(status));
 }
-using kernel_cuda::check;
-
 template <class Handle, cublasStatus_t (*Destroy)(Handle)>
 struct Deleter {
   using pointer = Handle;
