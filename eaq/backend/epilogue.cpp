@@ -32,10 +32,9 @@ void fuse(Program& program, Merge merge) {
 
 }  // namespace
 
-void fuse_activation(Program& program, std::optional<Activation> only) {
-  fuse<LinearOp, ActivationOp>(program, [&](LinearOp& linear, const ActivationOp& next) {
+void fuse_activation(Program& program) {
+  fuse<LinearOp, ActivationOp>(program, [](LinearOp& linear, const ActivationOp& next) {
     if (next.in != linear.out || linear.residual != no_value || linear.activation != Activation::none) return false;
-    if (only && next.activation != *only) return false;
     linear.activation = next.activation;
     linear.out = next.out;
     return true;

@@ -6,8 +6,8 @@
 
 namespace eaq {
 
-/// linear, then activation -> one step: the product's epilogue applies it. `only`: no other activation than this one.
-void fuse_activation(Program& program, std::optional<Activation> only = std::nullopt);
+/// linear, then activation -> one step: the product's epilogue applies it.
+void fuse_activation(Program& program);
 /// linear, then residual -> one step: the epilogue adds it.
 void fuse_residual(Program& program);
 /// embedding, then norm -> one step.

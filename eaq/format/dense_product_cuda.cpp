@@ -29,27 +29,28 @@ class DenseProduct final : public Product {
   void run(ExecutionContext& any, const Matrix& x, const Matrix& y, const Epilogue& then) const override {
     CudaContext& context = cuda_context(any);
     if (x.rows == 0) return;
-    kernel_cuda::GemmCall call{.x = x, .w = weight_, .y = y, .bias = then.device_bias, .tf32 = row_.tf32};
-    // A few columns more cost nothing where a row of y has room for them, and spare odd sizes.
-    if (y.stride >= weight_.rows && (then.residual == nullptr || then.residual->stride >= weight_.rows))
-      call.y.cols = weight_.rows;
-    else
-      call.w.rows = out_;
+    kernel_cuda::GemmCall call{.x = x,
+                               .w = weight_.slice(0, out_),
+                               .y = y,
+                               .bias = then.device_bias,
+                               .activation = then.activation,
+                               .residual = then.residual,
+                               .tf32 = row_.tf32};
+    if (row_.storage == row_.operands && kernel_cuda::fits_few_rows(call))
+      return ran(kernel_cuda::multiply_few_rows(context, call));
     if (y.dtype != DType::f32 && y.dtype != row_.operands)
       throw Error(ErrorKind::unavailable,
-                  "a product of " + std::string(row_.arithmetic_name) + " cannot give results in another 16-bit type on a card");
-    if (row_.storage == row_.operands && kernel_cuda::fits_few_rows(call)) {
-      call.w.rows = call.y.cols = out_, call.residual = then.residual;
-      return ran(kernel_cuda::multiply_few_rows(context, call, then.activation));
-    }
+                  "a product in " + std::string(row_.arithmetic_name) + " cannot give results in another 16-bit type on a card");
     convert_operands(context, call);
-    call.gelu_tanh = then.activation == Activation::gelu_tanh && then.residual == nullptr;
-    const bool activates = then.activation != Activation::none && !call.gelu_tanh;
-    Matrix residual = then.residual != nullptr ? *then.residual : Matrix{};
-    residual.cols = call.y.cols;
-    if (!activates && then.residual != nullptr) call.residual = &residual;
+    Matrix residual = then.residual != nullptr ? *then.residual : y;
+    // A few columns more cost nothing where rows of the result have room for them, and spare odd sizes.
+    if (y.stride >= weight_.rows && residual.stride >= weight_.rows) {
+      call.w.rows = call.y.cols = residual.cols = weight_.rows;
+      if (then.residual != nullptr) call.residual = &residual;
+    }
+    if (kernel_cuda::fuses(context, call)) return ran(kernel_cuda::multiply(context, call));
+    call.activation = Activation::none, call.residual = nullptr;
     ran(kernel_cuda::multiply(context, call));
-    if (!activates) return;
     kernel_cuda::activation(context, then.activation, y, y);
     if (then.residual != nullptr) kernel_cuda::add(context, y, *then.residual, y);
   }
@@ -94,7 +95,7 @@ class DenseProduct final : public Product {
                  ? 0
                  : (static_cast<std::size_t>(m.rows * up(m.cols)) * size_of(row_.operands) + 255) / 256 * 256;
     };
-    const std::size_t x_bytes = bytes_of(call.x), w_bytes = bytes_of(call.w);
+    const std::size_t x_bytes = bytes_of(call.x), w_bytes = bytes_of(weight_);
     if (x_bytes + w_bytes == 0) return;
     std::byte* scratch = context.scratch(x_bytes + w_bytes);
     const auto move = [&](Matrix& m, std::byte* to) {
@@ -103,7 +104,7 @@ class DenseProduct final : public Product {
       m = converted;
     };
     if (x_bytes > 0) move(call.x, scratch);
-    if (w_bytes > 0) move(call.w, scratch + x_bytes);
+    if (w_bytes > 0) call.w = weight_, move(call.w, scratch + x_bytes), call.w.rows = out_;
   }
 
   void ran(const std::string& kernel) const {

@@ -81,24 +81,26 @@ CudaContext& cuda_context(ExecutionContext& context);
 
 /// One product's operands, all in the card's memory.
 struct GemmCall {
-  Matrix x;                          ///< [m, k]
-  Matrix w;                          ///< [n, k], of x's type
-  Matrix y;                          ///< [m, n], f32 or x's type
-  const std::byte* bias = nullptr;   ///< [n] of y's type, or null
-  bool gelu_tanh = false;            ///< fused after the bias
-  const Matrix* residual = nullptr;  ///< [m, n] of y's type, added last; not together with gelu_tanh. May be y itself
-  bool tf32 = false;                 ///< f32 operands are multiplied as tf32
+  Matrix x;                                  ///< [m, k]
+  Matrix w;                                  ///< [n, k], of x's type
+  Matrix y;                                  ///< [m, n], f32 or x's type
+  const std::byte* bias = nullptr;           ///< [n] of y's type, or null
+  Activation activation = Activation::none;  ///< fused after the bias; see fuses()
+  const Matrix* residual = nullptr;          ///< [m, n] of y's type, added last. May be y itself
+  bool tf32 = false;                         ///< f32 operands are multiplied as tf32
 };
 
 /// Sums are f32. The first call of a shape chooses its algorithm by measurement, which takes milliseconds and must not fall into
 /// a recording; the choice is remembered per card. Returns the name of the kernel that ran ("cublasLt bf16 ...", or "eaq plain
 /// product" where cuBLASLt has none). Error{unavailable} with cuBLASLt's reason.
 const std::string& multiply(CudaContext& context, const GemmCall& call);
+/// Whether multiply() can do all of a call's activation and residual; otherwise they want kernels of their own after it.
+bool fuses(const CudaContext& context, const GemmCall& call);
 
-/// The same for at most 8 rows, by a kernel of our own whose time is that of reading the weight; with any activation, before the
-/// residual (`gelu_tanh` is not looked at). fits_few_rows() says whether it can.
+/// The same for at most 8 rows, by a kernel of our own whose time is that of reading the weight; it fuses everything.
+/// fits_few_rows() says whether it can.
 bool fits_few_rows(const GemmCall& call);
-const std::string& multiply_few_rows(CudaContext& context, const GemmCall& call, Activation activation);
+const std::string& multiply_few_rows(CudaContext& context, const GemmCall& call);
 
 // ---- Rows. Arithmetic is f32 whatever the storage; shapes, strides and types are free, and eight elements move at once where
 // alignment allows.

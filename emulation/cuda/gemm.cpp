@@ -69,7 +69,7 @@ void compute(const GemmCall& call, const std::optional<Matrix>& residual) {
     for (std::int64_t col = 0; col < call.y.cols; ++col) {
       float value = sums[static_cast<std::size_t>(col)];
       if (call.bias != nullptr) value += element(bias, 0, col);
-      if (call.gelu_tanh) value = gelu_tanh(value);
+      if (call.activation == Activation::gelu_tanh) value = gelu_tanh(value);
       if (residual) value += element(*residual, row, col);
       store(call.y, row, col, value);
     }
@@ -85,7 +85,7 @@ void want_on_card(const Matrix& m, const char* what) {
 void check(const GemmCall& call) {
   if (call.w.dtype != call.x.dtype || (call.y.dtype != DType::f32 && call.y.dtype != call.x.dtype) ||
       call.w.cols != call.x.cols || call.y.rows != call.x.rows || call.y.cols != call.w.rows ||
-      (call.gelu_tanh && call.residual != nullptr))
+      (call.activation != Activation::none && (call.activation != Activation::gelu_tanh || call.residual != nullptr)))
     throw Error(ErrorKind::bug, "a product of operands that do not fit together");
   want_on_card(call.x, "input");
   want_on_card(call.w, "weight");
@@ -116,7 +116,7 @@ Shape shape_of(const GemmCall& c) {
           c.tf32,
           c.bias != nullptr,
           c.residual != nullptr,
-          c.gelu_tanh};
+          static_cast<std::int64_t>(c.activation)};
 }
 
 }  // namespace
@@ -127,6 +127,11 @@ struct Gemm::State {
   std::map<std::pair<DType, bool>, std::string> names;
   std::string plain = "eaq plain product";
 };
+
+// As cuBLASLt does.
+bool fuses(const CudaContext&, const GemmCall& call) {
+  return call.activation == Activation::none || (call.activation == Activation::gelu_tanh && call.residual == nullptr);
+}
 
 Gemm::Gemm(CudaContext& context) : state_(std::make_unique<State>(State{context, {}, {}})) {}
 Gemm::~Gemm() = default;

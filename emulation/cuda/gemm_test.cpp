@@ -86,7 +86,7 @@ void expect_products(DType dtype) {
 
     Operands<T> activated(context, dtype, stride);
     activated.call_.bias = activated.bias_.data();
-    activated.call_.gelu_tanh = true;
+    activated.call_.activation = Activation::gelu_tanh;
     kernel_cuda::multiply(context, activated.call_);
     activated.expect([](double sum, float bias, float) {
       const double v = sum + bias;

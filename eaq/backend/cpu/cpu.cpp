@@ -141,7 +141,7 @@ std::function<void(const Frame&)> bound(const T& op) {
 std::function<void(const Frame&)> bound(const AttentionOp& op) { return AttentionStep(op); }
 
 constexpr Fusion fusion_table[] = {{"select-early", select_early},
-                                   {"linear+activation", [](Program& program) { fuse_activation(program); }},
+                                   {"linear+activation", fuse_activation},
                                    {"linear+residual", fuse_residual}};
 
 class CpuBackend : public Backend {

@@ -101,12 +101,10 @@ class CudaRecording final : public Recording {
   std::unique_ptr<kernel_cuda::CudaGraph> graph_;
 };
 
-// cuBLASLt's epilogue has the tanh form of GELU alone; other activations stay steps of their own.
-constexpr Fusion fusion_table[] = {
-    {"select-early", select_early},
-    {"embedding+norm", fuse_embedding_norm},
-    {"linear+gelu_tanh", [](Program& program) { fuse_activation(program, Activation::gelu_tanh); }},
-    {"linear+residual", fuse_residual}};
+constexpr Fusion fusion_table[] = {{"select-early", select_early},
+                                   {"embedding+norm", fuse_embedding_norm},
+                                   {"linear+activation", fuse_activation},
+                                   {"linear+residual", fuse_residual}};
 
 class CudaBackend final : public Backend {
  public:

@@ -43,7 +43,8 @@ int alignment_of(const void* p) { return 1 << std::min(8, std::countr_zero(reint
 // All that an algorithm's choice depends on.
 struct Key {
   std::int64_t m = 0, n = 0, k = 0, x_stride = 0, w_stride = 0, y_stride = 0, residual_stride = 0;
-  std::int64_t operands = 0, result = 0, tf32 = 0, bias = 0, gelu = 0, x_align = 0, w_align = 0, y_align = 0, residual_align = 0;
+  std::int64_t operands = 0, result = 0, tf32 = 0, bias = 0, activation = 0, x_align = 0, w_align = 0, y_align = 0,
+               residual_align = 0;
   auto operator<=>(const Key&) const = default;
   static constexpr std::size_t fields = 16;
 };
@@ -52,7 +53,7 @@ static_assert(sizeof(Key) == Key::fields * sizeof(std::int64_t));
 Key key_of(const GemmCall& c) {
   Key key{.m = c.x.rows, .n = c.w.rows, .k = c.x.cols, .x_stride = c.x.stride, .w_stride = c.w.stride, .y_stride = c.y.stride};
   key.operands = static_cast<std::int64_t>(c.x.dtype), key.result = static_cast<std::int64_t>(c.y.dtype);
-  key.tf32 = c.tf32, key.bias = c.bias != nullptr, key.gelu = c.gelu_tanh;
+  key.tf32 = c.tf32, key.bias = c.bias != nullptr, key.activation = static_cast<std::int64_t>(c.activation);
   key.x_align = alignment_of(c.x.data), key.w_align = alignment_of(c.w.data), key.y_align = alignment_of(c.y.data);
   if (c.residual != nullptr) key.residual_stride = c.residual->stride, key.residual_align = alignment_of(c.residual->data);
   return key;
@@ -78,7 +79,8 @@ struct Plan {
           "describing a product");
     product.reset(description);
     set(description, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-    const cublasLtEpilogue_t epilogue = key.gelu != 0   ? (key.bias != 0 ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
+    const cublasLtEpilogue_t epilogue = key.activation != 0
+                                            ? (key.bias != 0 ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
                                         : key.bias != 0 ? CUBLASLT_EPILOGUE_BIAS
                                                         : CUBLASLT_EPILOGUE_DEFAULT;
     set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
@@ -116,7 +118,7 @@ std::string describe(const Key& key, const cublasLtMatmulAlgo_t& algorithm) {
 class Memory {
  public:
   Memory(const std::string& card, std::size_t library)
-      : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 2, cublasLt " + std::to_string(library)) {
+      : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 3, cublasLt " + std::to_string(library)) {
     std::ifstream in(file_);
     std::string line;
     if (!std::getline(in, line) || line != title_) return;  // another library's algorithms mean nothing here
@@ -261,6 +263,11 @@ struct Gemm::State {
   std::map<Key, Plan> plans;
   std::string plain_name = "eaq plain product";
 };
+
+// The epilogue's GELU is the tanh form, and comes after what is added.
+bool fuses(const CudaContext&, const GemmCall& call) {
+  return call.activation == Activation::none || (call.activation == Activation::gelu_tanh && call.residual == nullptr);
+}
 
 Gemm::Gemm(CudaContext& context) : state_(std::make_unique<State>(context)) {}
 Gemm::~Gemm() = default;

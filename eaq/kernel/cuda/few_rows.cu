@@ -93,7 +93,7 @@ bool fits_few_rows(const GemmCall& c) {
          moved_at_once({c.x, c.w}) == 8;
 }
 
-const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c, Activation activation) {
+const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c) {
   static const std::string name = "eaq few rows";
   if (c.x.rows == 0) return name;
   FewRows f{.rows = static_cast<int>(c.x.rows),
@@ -105,7 +105,7 @@ const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c, Ac
             .y = rows_of(c.y),
             .bias = {const_cast<std::byte*>(c.bias), 0, c.y.dtype},
             .residual = c.residual != nullptr ? rows_of(*c.residual) : Rows{nullptr, 0, DType::f32},
-            .activation = activation};
+            .activation = c.activation};
   const auto submit = [&]<int R, int Outputs>() {
     const int a_block = warps / f.sharers * Outputs;
     launch(context, "a product of few rows",

@@ -14,7 +14,7 @@ constexpr int tile = 64, depth = 16, threads = 256, own = 4;
 struct PlainGemm {
   std::int64_t m, n, k;
   Rows x, w, y, bias, residual;  // bias: one row
-  bool gelu_tanh;
+  Activation activation;
 };
 
 __global__ void __launch_bounds__(threads) plain_gemm_kernel(PlainGemm g) {
@@ -49,9 +49,7 @@ __global__ void __launch_bounds__(threads) plain_gemm_kernel(PlainGemm g) {
       float bias[1] = {0}, residual[1] = {0};
       if (g.bias.data != nullptr) load<1>(bias, g.bias, 0, col);
       if (g.residual.data != nullptr) load<1>(residual, g.residual, row, col);
-      float value[1] = {sums[i][j] + bias[0]};
-      if (g.gelu_tanh) value[0] = activate(Activation::gelu_tanh, value[0]);
-      value[0] += residual[0];
+      const float value[1] = {activate(g.activation, sums[i][j] + bias[0]) + residual[0]};
       store<1>(g.y, row, col, value);
     }
   }
@@ -70,7 +68,7 @@ void plain_gemm(CudaContext& context, const GemmCall& c) {
                     .y = rows_of(c.y),
                     .bias = bias,
                     .residual = c.residual != nullptr ? rows_of(*c.residual) : Rows{nullptr, 0, DType::f32},
-                    .gelu_tanh = c.gelu_tanh};
+                    .activation = c.activation};
   const auto blocks = [](std::int64_t n) { return static_cast<unsigned>((n + tile - 1) / tile); };
   launch(context, "a plain product", {dim3(blocks(g.n), blocks(g.m)), dim3(threads), 0}, plain_gemm_kernel, g);
 }
