@@ -61,6 +61,8 @@ struct LinearOp {  ///< out = in w^T + bias
   Value in = no_value, out = no_value;
   Activation activation = Activation::none;  ///< fused: applied before the residual
   Value residual = no_value;                 ///< fused: added last
+  std::optional<NormParameters> norm;        ///< fused: the input is normed first, and
+  Value normed = no_value;                   ///< kept here where the product cannot do that by the way
 };
 struct AttentionOp {  ///< softmax(q k^T scale) v over packed q, k, v: in is [rows, 3 * heads * head_dim]
   int heads = 1, head_dim = 64, layer = 0;
@@ -105,6 +107,13 @@ struct Batch {
 class PlacedBatch {
  public:
   virtual ~PlacedBatch() = default;
+
+  /// Greedy decoding that never leaves the device, for a batch of one row a sequence: feed_back() submits that each sequence's
+  /// likeliest token becomes its next input, one position on; false where the device does not do that. fed_back() waits, and
+  /// gives what was chosen last, or Error{input} where logits were no numbers. rewind() submits the batch as it was at first.
+  virtual bool feed_back(const Matrix& /*logits*/) { return false; }
+  virtual std::vector<std::int32_t> fed_back() { return {}; }
+  virtual void rewind() {}
 };
 
 /// Keys and values of earlier tokens, in the device's memory: [layer][sequence][position][heads * head_dim].
@@ -160,6 +169,7 @@ struct Program {
 struct Fusion {
   std::string_view name;
   void (*apply)(Program&);
+  bool decoding = false;  ///< only for a Program that runs one row of every sequence
 };
 
 struct ContextOptions {
@@ -216,6 +226,8 @@ class Backend {
   virtual std::unique_ptr<Recording> record(ExecutionContext&, const std::function<void()>& /*submit_steps*/) const {
     return nullptr;
   }
+  /// Whether its placed batches do PlacedBatch::feed_back().
+  virtual bool feeds_back() const { return false; }
   /// Elements by which rows of activations are aligned.
   virtual std::int64_t row_alignment() const { return 1; }
 };

@@ -15,6 +15,22 @@ int readers_of(const Program& program, Value value) {
   return readers;
 }
 
+void replace_reads(Program& program, Value of, Value by) {
+  const auto replace = [&](Value& value) {
+    if (value == of) value = by;
+  };
+  for (Step& step : program.steps)
+    std::visit(
+        [&](auto& op) {
+          if constexpr (requires { op.in; }) replace(op.in);
+          if constexpr (requires { op.residual; }) replace(op.residual);
+          if constexpr (requires { op.add; }) replace(op.add);
+          if constexpr (requires { op.b; }) replace(op.a), replace(op.b);
+        },
+        step.op);
+  replace(program.output);
+}
+
 namespace {
 
 // Calls `merge(first, next)` on neighbours whose first hands its value to the second alone; drops the second where it returns
@@ -57,6 +73,31 @@ void fuse_embedding_norm(Program& program) {
     embedding.out = next.out;
     return true;
   });
+}
+
+void fuse_norm_linear(Program& program) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    const auto* norm = std::get_if<NormOp>(&steps[i].op);
+    auto* linear = std::get_if<LinearOp>(&steps[i + 1].op);
+    if (norm == nullptr || linear == nullptr || linear->in != norm->out || norm->add != no_value || linear->norm) continue;
+    if (readers_of(program, norm->out) != 1) continue;
+    linear->norm = norm->norm;
+    linear->in = norm->in;
+    linear->normed = norm->out;
+    steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+void drop_select(Program& program) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const auto* select = std::get_if<SelectOp>(&steps[i].op);
+    if (select == nullptr) continue;
+    const Value from = select->in, to = select->out;
+    steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i--));
+    replace_reads(program, to, from);
+  }
 }
 
 }  // namespace eaq

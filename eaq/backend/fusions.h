@@ -15,6 +15,13 @@ void fuse_embedding_norm(Program& program);
 /// A row that only a later select throws away is not computed.
 void select_early(Program& program);
 
+/// norm, then linear -> one step, where nobody else reads what was normed.
+void fuse_norm_linear(Program& program);
+/// Of one row a sequence the first and the last are that row: nothing is left to select.
+void drop_select(Program& program);
+
+/// Whoever reads a value reads another from now on.
+void replace_reads(Program& program, Value of, Value by);
 /// How many steps read a value; the program's output has one reader more.
 int readers_of(const Program& program, Value value);
 

@@ -15,7 +15,7 @@ void for_each_value(const Op& op, Read read, Write write) {
         if constexpr (std::is_same_v<T, EmbeddingOp>) {
           write(o.out);
         } else if constexpr (std::is_same_v<T, LinearOp>) {
-          read(o.in), read(o.residual), write(o.out);
+          read(o.in), read(o.residual), write(o.out), write(o.normed);
         } else if constexpr (std::is_same_v<T, NormOp>) {
           read(o.in), read(o.add), write(o.out), write(o.sum);
         } else if constexpr (std::is_same_v<T, ResidualOp>) {
@@ -87,6 +87,7 @@ StepCost cost_of(const Step& step, std::span<const ValueInfo> values, const Batc
           const double k = static_cast<double>(values[static_cast<std::size_t>(op.in)].width);
           cost.flops = outputs * (2 * k + (op.bias ? 1 : 0));
           cost.bytes += static_cast<double>(op.product->bytes());
+          if (op.normed != no_value) cost.bytes -= bytes(op.normed);  // norms on the way
         } else if constexpr (std::is_same_v<T, AttentionOp>) {
           const double pairs = attended_pairs(op, batch) * op.heads;
           cost.flops = pairs * (4.0 * op.head_dim + 5);  // two products, and scale, shift, exp, sum, divide

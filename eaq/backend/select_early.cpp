@@ -102,17 +102,7 @@ void select_early(Program& program) {
                std::make_move_iterator(made.end()));
   // Those who read the select's value now read the kept rows; the widths agree.
   program.values[static_cast<std::size_t>(op.out)] = program.values[static_cast<std::size_t>(few)];
-  for (Step& step : steps)
-    std::visit(
-        [&](auto& o) {
-          if constexpr (requires { o.in; }) {
-            if (o.in == op.out) o.in = few;
-          } else if constexpr (requires { o.a; }) {
-            if (o.a == op.out) o.a = few;
-            if (o.b == op.out) o.b = few;
-          }
-        },
-        step.op);
+  replace_reads(program, op.out, few);
   remove_dead(program);
 }
 

@@ -120,6 +120,9 @@ struct SessionOptions {
   Logits logits = Logits::all;
   std::int64_t cache_sequences = 0, cache_capacity = 0;  ///< with a KV cache of so many sequences and positions; 0: none
   bool fusions = true;
+  /// Greedy decoding on the device, where it offers that (can_feed_back()): each submission of a prepared batch of one row a
+  /// sequence ends with the likeliest tokens becoming its next input.
+  bool feeds_back = false;
 };
 
 /// A batch that lies ready on the device, to be run again and again by the session that prepared it.
@@ -143,6 +146,7 @@ class Session {
   Session(Session&&) noexcept;
 
   const Program& program() const;
+  const Program& program_for(const Batch&) const;  ///< what run() runs for it: decoding may have a Program of its own
   const PackedModel& packed() const;
 
   /// Plans the workspace for batches of up to this size; run() calls it by itself, so that only a larger batch allocates.
@@ -156,6 +160,11 @@ class Session {
   PreparedBatch prepare(const Batch&);
   Matrix submit(PreparedBatch&, const RunHooks& = {});
 
+  /// With SessionOptions::feeds_back: the tokens chosen last (waits; Error{input} where logits were not finite; empty where the
+  /// device does not feed back), and the batch as it was prepared.
+  std::vector<std::int32_t> fed_back(PreparedBatch&);
+  void rewind(PreparedBatch&);
+
   /// run() in two parts, for texts whose logits should never exist all at once: run_body() leaves out the head, head() then gives
   /// the logits of `count` rows. The batch must live until the last head(). Each Matrix is valid until the next call.
   void run_body(const Batch&, const RunHooks& = {});
@@ -168,6 +177,9 @@ class Session {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Whether sessions on this device may ask for feeds_back.
+bool can_feed_back(const Device&);
 
 /// Rows of f32 values, one after the other, from wherever they lie. Waits for what was submitted.
 std::vector<float> on_host(ExecutionContext& context, const Matrix& rows);

@@ -65,7 +65,11 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
                    const GenerateOptions& options, const std::function<bool(std::int32_t)>& on_token) {
   check(packed->graph(), prompt, options);
   const auto length = static_cast<std::int32_t>(prompt.size());
-  Session session(packed, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = length + options.max_new_tokens});
+  const bool feeds_back = options.temperature <= 0 && options.listener == nullptr && can_feed_back(packed->device());
+  Session session(packed, {.logits = Logits::last,
+                           .cache_sequences = 1,
+                           .cache_capacity = length + options.max_new_tokens,
+                           .feeds_back = feeds_back});
   Sampler sample(options);
   Generated result;
 
@@ -91,17 +95,35 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
                                       "in this format");
   };
   const Seconds decode_start = clock.now();
-  for (int i = 0; i < options.max_new_tokens; ++i) {
-    check_finite(length + i - 1);
-    const std::int32_t id = sample(logits.data(), static_cast<std::int64_t>(logits.size()));
+  // Whether to go on after this token, the i-th.
+  const auto take = [&](int i, std::int32_t id) {
     result.ids.push_back(id);
     const bool ended = options.stop_at_end && id == packed->graph().end_of_text;
-    if ((on_token && !on_token(id)) || ended || interrupted() || i + 1 == options.max_new_tokens) break;
+    return !(on_token && !on_token(id)) && !ended && !interrupted() && i + 1 < options.max_new_tokens;
+  };
+  const auto next_input = [&](std::int32_t id, int i) {
     batch.past[0] = length + i;
     batch.ids.assign(1, id);
     batch.positions.assign(1, length + i);
     batch.row_begin = {0, 1};
-    logits = run();
+  };
+  const auto chosen = [&](int i) {
+    check_finite(length + i - 1);
+    return sample(logits.data(), static_cast<std::int64_t>(logits.size()));
+  };
+  if (feeds_back && options.max_new_tokens > 0) {
+    bool goes_on = take(0, chosen(0));
+    next_input(result.ids.back(), 0);
+    PreparedBatch prepared = session.prepare(batch.view());
+    for (int i = 1; goes_on; ++i) {
+      session.submit(prepared);
+      goes_on = take(i, session.fed_back(prepared).front());
+    }
+  } else {
+    for (int i = 0; i < options.max_new_tokens && take(i, chosen(i)); ++i) {
+      next_input(result.ids.back(), i);
+      logits = run();
+    }
   }
   result.decode = clock.now() - decode_start;
   return result;

@@ -127,11 +127,24 @@ PreparedBatch::PreparedBatch(std::unique_ptr<State> state) : state_(std::move(st
 PreparedBatch::PreparedBatch(PreparedBatch&&) noexcept = default;
 PreparedBatch::~PreparedBatch() = default;
 
+// A Program with the memory that its values live in.
+struct CompiledProgram {
+  Program program;
+  Workspace workspace;
+
+  void reserve(std::int64_t rows, std::int64_t sequences) {
+    workspace.reserve(rows, sequences);
+    const ValueInfo& output = program.values[static_cast<std::size_t>(program.output)];
+    workspace.reserve_output(output.rows == RowsPer::token ? rows : sequences);
+  }
+};
+
 struct Session::State {
   std::shared_ptr<const PackedModel> packed;
-  Program program;
+  CompiledProgram general;
+  std::optional<CompiledProgram> decoding;  // where the backend has fusions for one row of every sequence
   std::unique_ptr<KvCache> cache;
-  Workspace workspace;
+  bool feeds_back = false;
   Batch batch;                          // of the last run_body()
   std::unique_ptr<PlacedBatch> placed;  // likewise
   RunHooks hooks;                       // likewise
@@ -139,11 +152,15 @@ struct Session::State {
   const Backend& backend() const { return *packed->device().backend; }
   ExecutionContext& context() { return *packed->device().context; }
 
-  Frame frame(const Batch& of, const PlacedBatch* on_device) {
-    return {context(), of, workspace.matrices(of.rows(), of.sequences()), cache.get(), on_device};
+  CompiledProgram& compiled_for(const Batch& of) {
+    return decoding && of.rows() == of.sequences() && !of.past.empty() ? *decoding : general;
   }
-  void run_all(const Frame& frame, const RunHooks& watch) {
+  Frame frame(CompiledProgram& compiled, const Batch& of, const PlacedBatch* on_device) {
+    return {context(), of, compiled.workspace.matrices(of.rows(), of.sequences()), cache.get(), on_device};
+  }
+  void run_all(const Program& program, const Frame& frame, PlacedBatch* on_device, const RunHooks& watch) {
     for (const Step& step : program.steps) run_step(step, frame, watch);
+    if (feeds_back && on_device != nullptr) on_device->feed_back(frame.values[static_cast<std::size_t>(program.output)]);
   }
 
   void run_step(const Step& step, const Frame& frame, const RunHooks& watch) {
@@ -157,11 +174,14 @@ struct Session::State {
       watch.listener->on_step(name_of(step.kind), step.format, start, monotonic_clock().now());
     }
     if (watch.probe == nullptr) return;
-    for (const Value v : writes_of(step.op)) (*watch.probe)(step, frame.values[static_cast<std::size_t>(v)]);
+    const auto* linear = std::get_if<LinearOp>(&step.op);
+    for (const Value v : writes_of(step.op))
+      if (linear == nullptr || v != linear->normed) (*watch.probe)(step, frame.values[static_cast<std::size_t>(v)]);
   }
 
   // The head alone can be cut into rows: it must be the last step, row-wise, and read a value of a row per token.
   bool can_chunk() const {
+    const Program& program = general.program;
     const auto* head = std::get_if<LinearOp>(&program.steps.back().op);
     return head != nullptr && head->out == program.output && head->residual == no_value &&
            program.values[static_cast<std::size_t>(head->in)].rows == RowsPer::token;
@@ -170,11 +190,16 @@ struct Session::State {
 
 Session::Session(std::shared_ptr<const PackedModel> packed, const SessionOptions& options) : state_(std::make_unique<State>()) {
   const PackedModel::State& weights = packed->state();
+  const Backend& backend = *weights.device.backend;
   const Graph graph = options.logits == Logits::last ? with_last_only(weights.graph) : weights.graph;
-  state_->program = Compiler(weights, graph).compile();
-  if (options.fusions)
-    for (const Fusion& fusion : weights.device.backend->fusions()) fusion.apply(state_->program);
-  weights.device.backend->bind(state_->program, *weights.device.context);
+  const auto compile = [&](CompiledProgram& compiled, bool decoding) {
+    compiled.program = Compiler(weights, graph).compile();
+    for (const Fusion& fusion : backend.fusions())
+      if (options.fusions && (decoding || !fusion.decoding)) fusion.apply(compiled.program);
+    backend.bind(compiled.program, *weights.device.context);
+    compiled.workspace.plan(compiled.program, weights.device.context, backend.row_alignment());
+  };
+  compile(state_->general, false);
   if (options.cache_capacity > 0) {
     if (weights.device.context->is_host())
       require_memory(2.0 * static_cast<double>(graph.layers * graph.width * options.cache_capacity) *
@@ -184,33 +209,36 @@ Session::Session(std::shared_ptr<const PackedModel> packed, const SessionOptions
                      "a smaller batch or shorter sequences (--batch, --seq) need less");
     state_->cache = std::make_unique<KvCache>(*weights.device.context, cache_dtype(weights.recipe), graph.layers,
                                               options.cache_sequences, options.cache_capacity, graph.width);
+    const auto fusions = backend.fusions();
+    if (options.fusions && std::any_of(fusions.begin(), fusions.end(), [](const Fusion& f) { return f.decoding; }))
+      compile(state_->decoding.emplace(), true);
   }
-  state_->workspace.plan(state_->program, weights.device.context, weights.device.backend->row_alignment());
+  state_->feeds_back = options.feeds_back;
   state_->packed = std::move(packed);
 }
 
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 
-const Program& Session::program() const { return state_->program; }
+const Program& Session::program() const { return state_->general.program; }
+const Program& Session::program_for(const Batch& batch) const { return state_->compiled_for(batch).program; }
 const PackedModel& Session::packed() const { return *state_->packed; }
 KvCache* Session::cache() { return state_->cache.get(); }
-std::size_t Session::workspace_bytes() const { return state_->workspace.bytes(); }
-
-void Session::reserve(std::int64_t rows, std::int64_t sequences) {
-  state_->workspace.reserve(rows, sequences);
-  const ValueInfo& output = state_->program.values[static_cast<std::size_t>(state_->program.output)];
-  state_->workspace.reserve_output(output.rows == RowsPer::token ? rows : sequences);
+std::size_t Session::workspace_bytes() const {
+  return state_->general.workspace.bytes() + (state_->decoding ? state_->decoding->workspace.bytes() : 0);
 }
+
+void Session::reserve(std::int64_t rows, std::int64_t sequences) { state_->general.reserve(rows, sequences); }
 
 Matrix Session::run(const Batch& batch, const RunHooks& hooks) {
   check(batch, state_->packed->graph(), state_->cache.get());
-  reserve(batch.rows(), batch.sequences());
+  CompiledProgram& compiled = state_->compiled_for(batch);
+  compiled.reserve(batch.rows(), batch.sequences());
   const auto placed = state_->backend().place(state_->context(), batch);
-  const Frame frame = state_->frame(batch, placed.get());
-  state_->run_all(frame, hooks);
+  const Frame frame = state_->frame(compiled, batch, placed.get());
+  state_->run_all(compiled.program, frame, nullptr, hooks);
   state_->context().synchronise();
-  return frame.values[static_cast<std::size_t>(state_->program.output)];
+  return frame.values[static_cast<std::size_t>(compiled.program.output)];
 }
 
 PreparedBatch Session::prepare(const Batch& batch) {
@@ -229,19 +257,30 @@ PreparedBatch Session::prepare(const Batch& batch) {
 
 Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
   PreparedBatch::State& p = *prepared.state_;
-  reserve(p.batch.rows(), p.batch.sequences());
-  const Frame frame = state_->frame(p.batch, p.placed.get());
+  CompiledProgram& compiled = state_->compiled_for(p.batch);
+  compiled.reserve(p.batch.rows(), p.batch.sequences());
+  const Frame frame = state_->frame(compiled, p.batch, p.placed.get());
   const bool watched = hooks.listener != nullptr || hooks.probe != nullptr;
-  if (!watched && p.moves != state_->workspace.moves()) {
-    p.recording = state_->backend().record(state_->context(), [&] { state_->run_all(frame, {}); });
-    p.moves = state_->workspace.moves();
+  const auto run_all = [&] { state_->run_all(compiled.program, frame, p.placed.get(), hooks); };
+  if (!watched && p.moves != compiled.workspace.moves()) {
+    p.recording = state_->backend().record(state_->context(), run_all);
+    if (p.recording && state_->feeds_back) p.placed->rewind();  // recording ran it once
+    p.moves = compiled.workspace.moves();
   }
   if (p.recording && !watched)
     p.recording->submit();
   else
-    state_->run_all(frame, hooks);
+    run_all();
   state_->context().end_run();
-  return frame.values[static_cast<std::size_t>(state_->program.output)];
+  return frame.values[static_cast<std::size_t>(compiled.program.output)];
+}
+
+std::vector<std::int32_t> Session::fed_back(PreparedBatch& prepared) {
+  return prepared.state_->placed ? prepared.state_->placed->fed_back() : std::vector<std::int32_t>{};
+}
+
+void Session::rewind(PreparedBatch& prepared) {
+  if (prepared.state_->placed) prepared.state_->placed->rewind();
 }
 
 void Session::run_body(const Batch& batch, const RunHooks& hooks) {
@@ -252,27 +291,29 @@ void Session::run_body(const Batch& batch, const RunHooks& hooks) {
   check(batch, state_->packed->graph(), state_->cache.get());
   state_->batch = batch;
   state_->hooks = hooks;
-  state_->workspace.reserve(batch.rows(), batch.sequences());
+  state_->general.workspace.reserve(batch.rows(), batch.sequences());
   state_->placed = state_->backend().place(state_->context(), batch);
-  const Frame frame = state_->frame(batch, state_->placed.get());
-  const auto& steps = state_->program.steps;
+  const Frame frame = state_->frame(state_->general, batch, state_->placed.get());
+  const auto& steps = state_->general.program.steps;
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) state_->run_step(steps[i], frame, hooks);
   state_->context().synchronise();
 }
 
 Matrix Session::head(std::int64_t first_row, std::int64_t count) {
-  const auto output = static_cast<std::size_t>(state_->program.output);
-  if (!state_->can_chunk()) return state_->workspace.current()[output].slice(first_row, count);
-  const Step& step = state_->program.steps.back();
+  const auto output = static_cast<std::size_t>(state_->general.program.output);
+  if (!state_->can_chunk()) return state_->general.workspace.current()[output].slice(first_row, count);
+  const Step& step = state_->general.program.steps.back();
   const auto in = static_cast<std::size_t>(std::get<LinearOp>(step.op).in);
-  state_->workspace.reserve_output(count);
-  std::span<Matrix> values = state_->workspace.matrices(state_->batch.rows(), state_->batch.sequences());
+  state_->general.workspace.reserve_output(count);
+  std::span<Matrix> values = state_->general.workspace.matrices(state_->batch.rows(), state_->batch.sequences());
   values[in] = values[in].slice(first_row, count);
   values[output] = values[output].slice(0, count);
   state_->run_step(step, {state_->context(), state_->batch, values, state_->cache.get(), state_->placed.get()}, state_->hooks);
   state_->context().synchronise();
   return values[output];
 }
+
+bool can_feed_back(const Device& device) { return device.backend->feeds_back(); }
 
 std::vector<float> on_host(ExecutionContext& context, const Matrix& rows) {
   if (rows.dtype != DType::f32) throw Error(ErrorKind::bug, "on_host() of values that are not f32");

@@ -94,6 +94,52 @@ TEST_P(OnDevice, PreparedBatchesGiveWhatRunGives) {
   }
 }
 
+// Greedy decoding on the device, where it offers that, chooses what the logits of each step say.
+TEST_P(OnDevice, FeedingBackEqualsChoosingOnTheHost) {
+  const auto model = packed(tiny_gpt2, "fp32", GetParam());
+  if (!can_feed_back(model->device())) GTEST_SKIP() << GetParam() << " does not feed back";
+  const auto prompts = random_sequences(model->graph(), {6, 6});
+  const SessionOptions options{.logits = Logits::last, .cache_sequences = 2, .cache_capacity = 16};
+  SessionOptions feeding = options;
+  feeding.feeds_back = true;
+  Session host(model, options), device(model, feeding);
+  OwnedBatch batch = make_batch(prompts);
+  batch.past = {0, 0};
+  const auto likeliest = [&](const std::vector<float>& logits) {
+    std::vector<std::int32_t> ids;
+    const auto n = static_cast<std::int64_t>(logits.size() / 2);
+    for (std::int64_t s = 0; s < 2; ++s) ids.push_back(summarise_row(logits.data() + s * n, n).argmax);
+    return ids;
+  };
+  std::vector<std::int32_t> next = likeliest(logits_of(host, batch.view()));
+  logits_of(device, batch.view());
+  batch.row_begin = {0, 1, 2};
+  std::optional<PreparedBatch> prepared;
+  std::vector<std::int32_t> first;
+  for (std::int32_t i = 6; i < 14; ++i) {
+    batch.ids = next, batch.positions = {i, i}, batch.past = {i, i};
+    if (!prepared) prepared.emplace(device.prepare(batch.view()));
+    next = likeliest(logits_of(host, batch.view()));
+    device.submit(*prepared);
+    EXPECT_EQ(device.fed_back(*prepared), next) << "position " << i;
+    if (first.empty()) first = next;
+  }
+  device.rewind(*prepared);
+  device.submit(*prepared);
+  EXPECT_EQ(device.fed_back(*prepared), first);
+}
+
+TEST_P(OnDevice, AProgramForDecodingGivesTheSameLogits) {
+  const auto model = packed(tiny_gpt2, "fp32", GetParam());
+  Session fused(model, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = 8});
+  Session plain(model, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = 8, .fusions = false});
+  OwnedBatch batch = make_batch(random_sequences(model->graph(), {1}));
+  batch.past = {0};
+  if (can_feed_back(model->device())) EXPECT_LT(fused.program_for(batch.view()).steps.size(), fused.program().steps.size());
+  const auto wanted = logits_of(plain, batch.view());
+  EXPECT_LE(relative_error(logits_of(fused, batch.view()), wanted), 1e-5);
+}
+
 TEST_P(OnDevice, FormatsAgreeWithTheirPlainDefinitionOnAWholeModel) {
   const auto full = packed(tiny_gpt2, "fp32", GetParam());
   for (const std::string format : {"tf32", "bf16", "fp16", "mixed_bf16", "mixed_fp16", "int8"}) {

@@ -36,8 +36,14 @@ class DenseProduct final : public Product {
                                .activation = then.activation,
                                .residual = then.residual,
                                .tf32 = row_.tf32};
-    if (row_.storage == row_.operands && kernel_cuda::fits_few_rows(call))
+    if (is_few_rows(call)) {
+      kernel_cuda::NormVectors norm;
+      if (then.input_norm != nullptr) {
+        norm = {then.input_norm->gamma, then.input_norm->beta, then.input_norm->epsilon};
+        call.norm = &norm;
+      }
       return ran(kernel_cuda::multiply_few_rows(context, call));
+    }
     if (y.dtype != DType::f32 && y.dtype != row_.operands)
       throw Error(ErrorKind::unavailable,
                   "a product in " + std::string(row_.arithmetic_name) + " cannot give results in another 16-bit type on a card");
@@ -61,6 +67,9 @@ class DenseProduct final : public Product {
     to_f32(stored.view(), {out, static_cast<std::size_t>(in_)});
   }
   Matrix rows() const override { return weight_.slice(0, out_); }
+  bool norms_input(const Matrix& x, const Matrix& y) const override {
+    return is_few_rows({.x = x, .w = weight_.slice(0, out_), .y = y, .tf32 = row_.tf32});
+  }
   std::size_t bytes() const override { return memory_.size(); }
   KernelReport report() const override {
     KernelReport report{.kernels = {},
@@ -73,6 +82,9 @@ class DenseProduct final : public Product {
   }
 
  private:
+  bool is_few_rows(const kernel_cuda::GemmCall& call) const {
+    return row_.storage == row_.operands && kernel_cuda::fits_few_rows(call);
+  }
   void fill(const LinearWeight& weight) {
     constexpr std::int64_t at_once = 512;
     std::vector<float> block(static_cast<std::size_t>(std::min(at_once, out_) * in_));

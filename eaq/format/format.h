@@ -37,6 +37,8 @@ class Product {
   virtual void row(std::int64_t n, float* out) const = 0;
   /// The weight as plain rows [out, in] in the device's memory, where it lies so; otherwise without data.
   virtual Matrix rows() const { return {}; }
+  /// Whether run() can norm this input by the way (Epilogue::input_norm), as a kernel that reads it whole does.
+  virtual bool norms_input(const Matrix& /*x*/, const Matrix& /*y*/) const { return false; }
   virtual std::size_t bytes() const = 0;    ///< resident bytes of the packed weight
   virtual KernelReport report() const = 0;  ///< from what has run so far
 };

@@ -79,6 +79,13 @@ CudaContext& cuda_context(ExecutionContext& context);
 
 // ---- Products: y = activation(x w^T + bias) + residual
 
+/// A norm's parameters in the card's memory: x.cols floats each.
+struct NormVectors {
+  const float* gamma = nullptr;
+  const float* beta = nullptr;
+  float epsilon = 1e-5f;
+};
+
 /// One product's operands, all in the card's memory.
 struct GemmCall {
   Matrix x;                                  ///< [m, k]
@@ -88,6 +95,7 @@ struct GemmCall {
   Activation activation = Activation::none;  ///< fused after the bias; see fuses()
   const Matrix* residual = nullptr;          ///< [m, n] of y's type, added last. May be y itself
   bool tf32 = false;                         ///< f32 operands are multiplied as tf32
+  const NormVectors* norm = nullptr;         ///< x is normed first; multiply_few_rows() alone does that
 };
 
 /// Sums are f32. The first call of a shape chooses its algorithm by measurement, which takes milliseconds and must not fall into
@@ -109,12 +117,6 @@ void activation(CudaContext& context, Activation activation, const Matrix& x, co
 void add(CudaContext& context, const Matrix& a, const Matrix& b, const Matrix& y);               ///< may run in place
 void convert(CudaContext& context, const Matrix& x, const Matrix& y);                            ///< to nearest even
 
-/// A norm's parameters in the card's memory: x.cols floats each.
-struct NormVectors {
-  const float* gamma = nullptr;
-  const float* beta = nullptr;
-  float epsilon = 1e-5f;
-};
 /// As eaq::layer_norm. May run in place.
 void layer_norm(CudaContext& context, const NormVectors& norm, const Matrix& x, const Matrix& y, const Matrix* add = nullptr,
                 const Matrix* sum = nullptr);
@@ -179,6 +181,13 @@ struct RowVerdict {
 /// submits.
 void judge_rows(CudaContext& context, const Matrix& logits, const Matrix* reference, const std::int32_t* targets,
                 RowVerdict* verdicts);
+
+/// The likeliest token of each row of logits becomes its sequence's next input: ids[s] = argmax, at[s] and past[s] move on by
+/// one, non_finite[s] counts logits that are no numbers. `parts` is room of feed_back_bytes(sequences), zeros before the first
+/// call.
+std::size_t feed_back_bytes(std::int64_t sequences);
+void feed_back(CudaContext& context, const Matrix& logits, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
+               std::int32_t* non_finite, std::byte* parts);
 
 /// Of all elements: out[0] = bits of the largest finite |x| as f32, out[1] = how many are not finite. `out` is two zeros before.
 void range_of_rows(CudaContext& context, const Matrix& x, unsigned* out);

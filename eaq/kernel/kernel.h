@@ -204,6 +204,9 @@ struct Epilogue {
   const std::byte* device_bias = nullptr;  ///< where a device has memory of its own, instead: there, of y's type
   Activation activation = Activation::none;
   const Matrix* residual = nullptr;  ///< added last; same shape as y
+  /// The input's norm, its vectors in the device's memory, where the product said that it norms its input. (Before the product,
+  /// though an epilogue else comes after.)
+  const LayerNorm* input_norm = nullptr;
 };
 
 /// Part of a product's result, still in f32 (or int32 converted to it).

@@ -55,7 +55,9 @@ class TimedProgram {
  private:
   std::shared_ptr<const TimedData> data_;
   Session session_;
+  bool feeds_back_;  ///< decoding stays on the device: one prepared batch that moves on by itself
   std::vector<PreparedBatch> prepared_;
+  std::int64_t last_ = -1;
 };
 
 /// One sentence on whether a timed program's first logits are those that evaluation computes for the same tokens (unpadded, the

@@ -68,7 +68,7 @@ void add_windows(const Job& job, TimedData& data) {
 }
 
 // The text's own next tokens are fed, so that every format decodes the same; the prompt's keys and values stay in the cache and
-// the steps after it are run again and again.
+// the steps after it are run again and again. A device that feeds its own likeliest tokens back begins with the text's.
 void add_decode(const Job& job, TimedData& data) {
   const std::int64_t prompt = data.shape.seq, length = prompt + data.shape.new_tokens;
   std::vector<Tokens> prompts;
@@ -91,9 +91,12 @@ void add_decode(const Job& job, TimedData& data) {
   }
 }
 
-SessionOptions session_options(const TimedShape& shape) {
+SessionOptions session_options(const TimedShape& shape, const Device& device) {
   if (shape.phase == Phase::forward) return {};
-  return {.logits = Logits::last, .cache_sequences = shape.batch, .cache_capacity = shape.seq + shape.new_tokens};
+  return {.logits = Logits::last,
+          .cache_sequences = shape.batch,
+          .cache_capacity = shape.seq + shape.new_tokens,
+          .feeds_back = shape.phase == Phase::decode && can_feed_back(device)};
 }
 
 // max |a - b| / max |b|.
@@ -145,7 +148,8 @@ std::string unit_of(const Job& job, const TimedShape& shape) {
 
 void require_memory_for(const std::shared_ptr<const PackedModel>& packed, const TimedShape& shape) {
   // Unpadded sentences have a token at least.
-  Session(packed, session_options(shape)).reserve(shape.batch * std::max<std::int64_t>(shape.seq, 1), shape.batch);
+  Session(packed, session_options(shape, packed->device()))
+      .reserve(shape.batch * std::max<std::int64_t>(shape.seq, 1), shape.batch);
 }
 
 TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t seed) {
@@ -163,15 +167,23 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
 }
 
 TimedProgram::TimedProgram(std::shared_ptr<const PackedModel> packed, std::shared_ptr<const TimedData> data)
-    : data_(std::move(data)), session_(std::move(packed), session_options(data_->shape)) {}
+    : data_(std::move(data)),
+      session_(packed, session_options(data_->shape, packed->device())),
+      feeds_back_(session_options(data_->shape, packed->device()).feeds_back) {}
 
 Matrix TimedProgram::run(std::int64_t iteration, StepListener* listener) {
   if (prepared_.empty()) {
     if (!data_->prompt.ids.empty()) session_.run(data_->prompt.view());
-    for (const OwnedBatch& batch : data_->batches) prepared_.push_back(session_.prepare(batch.view()));
+    for (const OwnedBatch& batch : data_->batches) {
+      prepared_.push_back(session_.prepare(batch.view()));
+      if (feeds_back_) break;  // the rest follows from it
+    }
   }
-  const Matrix logits =
-      session_.submit(prepared_[static_cast<std::size_t>(iteration) % prepared_.size()], {.listener = listener});
+  const std::size_t step = static_cast<std::size_t>(iteration) % data_->batches.size();
+  PreparedBatch& batch = prepared_[feeds_back_ ? 0 : step];
+  if (feeds_back_ && (step == 0 || iteration != last_ + 1)) session_.rewind(batch);
+  last_ = iteration;
+  const Matrix logits = session_.submit(batch, {.listener = listener});
   // One run more waits behind the one that the device is at: it never idles, and each run's end is seen.
   packed().device().context->finish_runs(1);
   return logits;

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "eaq/backend/cuda/cuda.h"
+#include "eaq/kernel/cuda.h"
 
 namespace eaq::backend_cuda {
 namespace {
@@ -16,7 +17,7 @@ class Pieces {
     if (!values.empty()) std::memcpy(bytes_.data() + offset, values.data(), values.size_bytes());
     return offset;
   }
-  std::span<const std::byte> bytes() const { return bytes_; }
+  std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
   std::vector<std::byte> bytes_;
@@ -30,7 +31,8 @@ std::int32_t shown_rows(std::span<const std::uint8_t> mask) {
 
 }  // namespace
 
-CudaBatch::CudaBatch(ExecutionContext& context, const Batch& batch) {
+CudaBatch::CudaBatch(ExecutionContext& context, const Batch& batch)
+    : context_(context), rows_(batch.rows()), sequences_(batch.sequences()) {
   std::vector<std::int32_t> sequence_of, shown;
   for (std::int64_t s = 0; s < batch.sequences(); ++s) {
     const auto i = static_cast<std::size_t>(s);
@@ -50,8 +52,33 @@ CudaBatch::CudaBatch(ExecutionContext& context, const Batch& batch) {
     shown_ = pieces.add(std::span<const std::int32_t>(shown));
     mask_ = pieces.add(batch.key_mask);
   }
-  memory_ = context.allocate(pieces.bytes().size(), "a batch");
-  context.upload(memory_.data(), pieces.bytes());
+  const std::vector<std::int32_t> none(static_cast<std::size_t>(sequences_));
+  bad_ = pieces.add(std::span<const std::int32_t>(none));
+  pieces_ = pieces.take();
+  memory_ = context.allocate(pieces_.size(), "a batch");
+  rewind();
+}
+
+void CudaBatch::rewind() { context_.upload(memory_.data(), pieces_); }
+
+bool CudaBatch::feed_back(const Matrix& logits) {
+  if (past_ == absent || rows_ != sequences_) throw Error(ErrorKind::bug, "feed_back() of a batch that does not decode");
+  if (parts_.size() == 0) {
+    parts_ = context_.allocate(kernel_cuda::feed_back_bytes(sequences_), "what blocks found");
+    context_.clear(parts_.data(), parts_.size());
+  }
+  kernel_cuda::feed_back(kernel_cuda::cuda_context(context_), logits, to(ids_), to(positions_), to(past_), to(bad_),
+                         parts_.data());
+  return true;
+}
+
+std::vector<std::int32_t> CudaBatch::fed_back() {
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(sequences_)), bad(tokens.size());
+  context_.download(std::as_writable_bytes(std::span(tokens)), memory_.data() + ids_);
+  context_.download(std::as_writable_bytes(std::span(bad)), memory_.data() + bad_);
+  for (const std::int32_t count : bad)
+    if (count > 0) throw Error(ErrorKind::input, std::to_string(count) + " logits are not finite");
+  return tokens;
 }
 
 }  // namespace eaq::backend_cuda

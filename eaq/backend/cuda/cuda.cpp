@@ -37,13 +37,22 @@ Run bound(const EmbeddingOp& op, CudaContext& context) {
   };
 }
 
-Run bound(const LinearOp& op, CudaContext&) {
-  return [op](const Frame& f) {
-    const Matrix& out = value(f, op.out);
-    op.product->run(f.context, value(f, op.in), out,
-                    {.device_bias = card(f).resident(op.bias, out.dtype),
-                     .activation = op.activation,
-                     .residual = optional_value(f, op.residual)});
+Run bound(const LinearOp& op, CudaContext& context) {
+  const auto norm = op.norm ? std::optional(vectors_of(*op.norm, context)) : std::nullopt;
+  return [op, norm](const Frame& f) {
+    const Matrix *in = &value(f, op.in), &out = value(f, op.out);
+    Epilogue then{.device_bias = card(f).resident(op.bias, out.dtype),
+                  .activation = op.activation,
+                  .residual = optional_value(f, op.residual)};
+    LayerNorm on_the_way;
+    if (norm && op.product->norms_input(*in, out)) {
+      on_the_way = {norm->gamma, norm->beta, norm->epsilon};
+      then.input_norm = &on_the_way;
+    } else if (norm) {
+      kernel_cuda::layer_norm(card(f), *norm, *in, value(f, op.normed));
+      in = &value(f, op.normed);
+    }
+    op.product->run(f.context, *in, out, then);
   };
 }
 
@@ -101,10 +110,9 @@ class CudaRecording final : public Recording {
   std::unique_ptr<kernel_cuda::CudaGraph> graph_;
 };
 
-constexpr Fusion fusion_table[] = {{"select-early", select_early},
-                                   {"embedding+norm", fuse_embedding_norm},
-                                   {"linear+activation", fuse_activation},
-                                   {"linear+residual", fuse_residual}};
+constexpr Fusion fusion_table[] = {{"drop-select", drop_select, true},      {"select-early", select_early},
+                                   {"embedding+norm", fuse_embedding_norm}, {"linear+activation", fuse_activation},
+                                   {"linear+residual", fuse_residual},      {"norm+linear", fuse_norm_linear, true}};
 
 class CudaBackend final : public Backend {
  public:
@@ -140,6 +148,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Recording> record(ExecutionContext& context, const std::function<void()>& submit_steps) const override {
     return std::make_unique<CudaRecording>(kernel_cuda::cuda_context(context).record(submit_steps));
   }
+  bool feeds_back() const override { return true; }
   // 16-byte accesses for every type, and room for the head's columns that pad an odd vocabulary.
   std::int64_t row_alignment() const override { return 64; }
 };

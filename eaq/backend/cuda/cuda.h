@@ -15,6 +15,10 @@ class CudaBatch final : public PlacedBatch {
  public:
   CudaBatch(ExecutionContext& context, const Batch& batch);
 
+  bool feed_back(const Matrix& logits) override;
+  std::vector<std::int32_t> fed_back() override;
+  void rewind() override;
+
   const std::int32_t* ids() const { return at(ids_); }
   const std::int32_t* positions() const { return at(positions_); }
   const std::int32_t* row_begin() const { return at(row_begin_); }
@@ -30,7 +34,13 @@ class CudaBatch final : public PlacedBatch {
     return offset == absent ? nullptr : reinterpret_cast<const std::int32_t*>(memory_.data() + offset);
   }
 
-  DeviceMemory memory_;
+  std::int32_t* to(std::size_t offset) { return reinterpret_cast<std::int32_t*>(memory_.data() + offset); }
+
+  ExecutionContext& context_;
+  std::vector<std::byte> pieces_;  // as on the card at first
+  std::int64_t rows_, sequences_;
+  DeviceMemory memory_, parts_;
+  std::size_t bad_ = absent;
   std::size_t ids_ = absent, positions_ = absent, row_begin_ = absent, sequence_of_ = absent, past_ = absent, shown_ = absent,
               mask_ = absent;
   std::int64_t longest_ = 0;

@@ -18,7 +18,54 @@ struct FewRows {
   int sharers;  // warps that share outputs, each with a part of k
   Rows x, w, y, bias, residual;
   Activation activation;
+  NormVectors norm;  // of the input; without gamma: none
 };
+
+// The sum of one row's values over the warps that have it.
+template <int WarpsARow>
+__device__ float row_sum(float x, float* parts) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  x = warp_sum(x);
+  __syncthreads();  // an earlier sum may still be read
+  if (threadIdx.x % 32 == 0) parts[warp] = x;
+  __syncthreads();
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < WarpsARow; ++i) sum += parts[warp / WarpsARow * WarpsARow + i];
+  return sum;
+}
+
+// Rows of the input as floats in shared memory, normed where that is asked for. A thread meets the same elements in every pass.
+template <int R>
+__device__ void stage_input(const FewRows& f, float* x) {
+  constexpr int warps_a_row = warps / R;
+  __shared__ float parts[warps];
+  const int row = static_cast<int>(threadIdx.x) / (32 * warps_a_row);
+  const auto for_own = [&](auto function) {
+    for (int col = static_cast<int>(threadIdx.x) % (32 * warps_a_row) * 8; col < f.k; col += 32 * warps_a_row * 8)
+      function(x + row * f.k + col, col);
+  };
+  float sum = 0, squares = 0;
+  for_own([&](float* own, int col) {
+    float values[8] = {};
+    if (row < f.rows) load<8>(values, f.x, row, col);
+#pragma unroll
+    for (int e = 0; e < 8; ++e) own[e] = values[e], sum += values[e];
+  });
+  if (f.norm.gamma != nullptr) {
+    const float mean = row_sum<warps_a_row>(sum, parts) / static_cast<float>(f.k);
+    for_own([&](float* own, int) {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) squares += (own[e] - mean) * (own[e] - mean);
+    });
+    const float scale = rsqrtf(row_sum<warps_a_row>(squares, parts) / static_cast<float>(f.k) + f.norm.epsilon);
+    for_own([&](float* own, int col) {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) own[e] = (own[e] - mean) * scale * f.norm.gamma[col + e] + f.norm.beta[col + e];
+    });
+  }
+  __syncthreads();
+}
 
 template <int R, int Outputs>
 __global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
@@ -35,14 +82,7 @@ __global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
   wait_for_earlier_kernel();
   let_next_kernel_start();
 
-  for (int i = static_cast<int>(threadIdx.x) * 8; i < R * f.k; i += threads * 8) {
-    float values[8] = {};
-    if (i / f.k < f.rows) load<8>(values, f.x, i / f.k, i % f.k);
-#pragma unroll
-    for (int e = 0; e < 8; ++e) x[i + e] = values[e];
-  }
-  __syncthreads();
-
+  stage_input<R>(f, x);
   float sums[Outputs][R] = {};
   for (int col = (share * 32 + lane) * 8; col < f.k; col += f.sharers * 32 * 8) {
     float weights[Outputs][8];
@@ -105,7 +145,8 @@ const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c) {
             .y = rows_of(c.y),
             .bias = {const_cast<std::byte*>(c.bias), 0, c.y.dtype},
             .residual = c.residual != nullptr ? rows_of(*c.residual) : Rows{nullptr, 0, DType::f32},
-            .activation = c.activation};
+            .activation = c.activation,
+            .norm = c.norm != nullptr ? *c.norm : NormVectors{}};
   const auto submit = [&]<int R, int Outputs>() {
     const int a_block = warps / f.sharers * Outputs;
     launch(context, "a product of few rows",

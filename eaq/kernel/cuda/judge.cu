@@ -5,48 +5,14 @@
 #include <algorithm>
 
 #include "eaq/kernel/cuda/elements.cuh"
+#include "eaq/kernel/cuda/largest.cuh"
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
 
 namespace eaq::kernel_cuda {
 namespace {
 
-constexpr int threads = 256, warps = threads / 32;
-
-// The largest value and the lowest index that has it. NaN never wins; a row of nothing else has index 0.
-struct Largest {
-  float value = -INFINITY;
-  std::int32_t index = 0x7fffffff;
-
-  __device__ void take(float other, std::int32_t at) {
-    if (other > value || (other == value && at < index)) value = other, index = at;
-  }
-};
-
-__device__ double sum_over_block(double x) {
-  __shared__ double parts[warps];
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
-  __syncthreads();
-  double sum = 0;
-  for (const double part : parts) sum += part;
-  return sum;
-}
-
-__device__ Largest largest_of_block(Largest mine) {
-  __shared__ Largest parts[warps];
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2)
-    mine.take(__shfl_xor_sync(0xffffffffu, mine.value, offset), __shfl_xor_sync(0xffffffffu, mine.index, offset));
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = mine;
-  __syncthreads();
-  Largest all;
-  for (const Largest& part : parts) all.take(part.value, part.index);
-  return all;
-}
+constexpr int threads = threads_that_judge;
 
 struct Summary {
   Largest largest;

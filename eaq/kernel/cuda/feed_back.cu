@@ -1,0 +1,67 @@
+// Greedy decoding that never leaves the card: the likeliest token becomes the next input.
+#include <cuda_runtime.h>
+
+#include "eaq/kernel/cuda/elements.cuh"
+#include "eaq/kernel/cuda/largest.cuh"
+#include "eaq/kernel/cuda/launch.cuh"
+#include "eaq/kernel/cuda/ptx.cuh"
+
+namespace eaq::kernel_cuda {
+namespace {
+
+constexpr int blocks = 32;  // a row: one multiprocessor alone would read 50,257 logits for 20 us
+
+struct Parts {  // what each block found
+  unsigned arrived;
+  float values[blocks];
+  std::int32_t indices[blocks], non_finite[blocks];
+};
+
+__global__ void __launch_bounds__(threads_that_judge)
+    feed_back_kernel(int cols, Rows logits, std::int32_t* ids, std::int32_t* at, std::int32_t* past, std::int32_t* non_finite,
+                     Parts* parts) {
+  wait_for_earlier_kernel();
+  let_next_kernel_start();
+  const int sequence = static_cast<int>(blockIdx.y);
+  const float* row = reinterpret_cast<const float*>(logits.data) + sequence * logits.stride;
+  Largest largest;
+  int bad = 0;
+  for (int c = static_cast<int>(blockIdx.x * threads_that_judge + threadIdx.x); c < cols; c += blocks * threads_that_judge) {
+    largest.take(row[c], c);
+    bad += isfinite(row[c]) ? 0 : 1;
+  }
+  largest = largest_of_block(largest);
+  bad = static_cast<int>(sum_over_block(bad));
+  if (threadIdx.x != 0) return;
+  // The last block to arrive has what all the others found before it.
+  volatile Parts& all = parts[sequence];
+  all.values[blockIdx.x] = largest.value;
+  all.indices[blockIdx.x] = largest.index;
+  all.non_finite[blockIdx.x] = bad;
+  __threadfence();
+  if (atomicAdd(&parts[sequence].arrived, 1u) + 1 < blocks) return;
+  __threadfence();
+  largest = {}, bad = 0;
+  for (int b = 0; b < blocks; ++b) {
+    largest.take(all.values[b], all.indices[b]);
+    bad += all.non_finite[b];
+  }
+  all.arrived = 0;
+  ids[sequence] = largest.index < cols ? largest.index : 0;
+  at[sequence] += 1;
+  past[sequence] += 1;
+  non_finite[sequence] += bad;
+}
+
+}  // namespace
+
+std::size_t feed_back_bytes(std::int64_t sequences) { return static_cast<std::size_t>(sequences) * sizeof(Parts); }
+
+void feed_back(CudaContext& context, const Matrix& logits, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
+               std::int32_t* non_finite, std::byte* parts) {
+  launch(context, "the likeliest tokens", {dim3(blocks, static_cast<unsigned>(logits.rows)), dim3(threads_that_judge), 0},
+         feed_back_kernel, static_cast<int>(logits.cols), rows_of(logits), ids, at, past, non_finite,
+         reinterpret_cast<Parts*>(parts));
+}
+
+}  // namespace eaq::kernel_cuda
