@@ -20,6 +20,10 @@ void ExecutionContext::download(std::span<std::byte> to, const std::byte* from) 
   if (!to.empty()) std::memcpy(to.data(), from, to.size());
 }
 
+void ExecutionContext::copy(std::byte* to, const std::byte* from, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
 void ExecutionContext::clear(std::byte* to, std::size_t bytes) {
   if (bytes > 0) std::memset(to, 0, bytes);
 }

@@ -47,6 +47,7 @@ class CudaContext final : public ExecutionContext {
   void upload(std::byte* to, std::span<const std::byte> from) override;
   void download(std::span<std::byte> to, const std::byte* from) override;
   void clear(std::byte* to, std::size_t bytes) override;
+  void copy(std::byte* to, const std::byte* from, std::size_t bytes) override;
   std::optional<std::int64_t> peak_memory(bool begin_anew) override;
 
   CUstream_st* stream() const;

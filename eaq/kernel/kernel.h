@@ -91,6 +91,7 @@ class ExecutionContext {
   virtual void upload(std::byte* to, std::span<const std::byte> from);    ///< after the submitted work; `from` is free on return
   virtual void download(std::span<std::byte> to, const std::byte* from);  ///< waits for the submitted work
   virtual void clear(std::byte* to, std::size_t bytes);                   ///< zeros, after the submitted work
+  virtual void copy(std::byte* to, const std::byte* from, std::size_t bytes);  ///< within its memory, after the submitted work
   /// Most memory that was in use at once since the last call with `begin_anew`; nothing where the device does not tell.
   virtual std::optional<std::int64_t> peak_memory(bool /*begin_anew*/) { return std::nullopt; }
 };

@@ -54,19 +54,20 @@ CudaBatch::CudaBatch(ExecutionContext& context, const Batch& batch)
   }
   const std::vector<std::int32_t> none(static_cast<std::size_t>(sequences_));
   bad_ = pieces.add(std::span<const std::int32_t>(none));
-  pieces_ = pieces.take();
-  memory_ = context.allocate(pieces_.size(), "a batch");
-  rewind();
+  const std::vector<std::byte> bytes = pieces.take();
+  memory_ = context.allocate(bytes.size(), "a batch");
+  context.upload(memory_.data(), bytes);
+  if (past_ == absent || rows_ != sequences_) return;
+  at_first_ = context.allocate(bytes.size(), "a batch");
+  context.upload(at_first_.data(), bytes);
+  parts_ = context.allocate(kernel_cuda::feed_back_bytes(sequences_), "what blocks found");
+  context.clear(parts_.data(), parts_.size());
 }
 
-void CudaBatch::rewind() { context_.upload(memory_.data(), pieces_); }
+void CudaBatch::rewind() { context_.copy(memory_.data(), at_first_.data(), at_first_.size()); }
 
 bool CudaBatch::feed_back(const Matrix& logits) {
-  if (past_ == absent || rows_ != sequences_) throw Error(ErrorKind::bug, "feed_back() of a batch that does not decode");
-  if (parts_.size() == 0) {
-    parts_ = context_.allocate(kernel_cuda::feed_back_bytes(sequences_), "what blocks found");
-    context_.clear(parts_.data(), parts_.size());
-  }
+  if (parts_.size() == 0) throw Error(ErrorKind::bug, "feed_back() of a batch that does not decode");
   kernel_cuda::feed_back(kernel_cuda::cuda_context(context_), logits, to(ids_), to(positions_), to(past_), to(bad_),
                          parts_.data());
   return true;

@@ -37,9 +37,9 @@ class CudaBatch final : public PlacedBatch {
   std::int32_t* to(std::size_t offset) { return reinterpret_cast<std::int32_t*>(memory_.data() + offset); }
 
   ExecutionContext& context_;
-  std::vector<std::byte> pieces_;  // as on the card at first
   std::int64_t rows_, sequences_;
-  DeviceMemory memory_, parts_;
+  DeviceMemory memory_;
+  DeviceMemory at_first_, parts_;  // only of a batch that decodes
   std::size_t bad_ = absent;
   std::size_t ids_ = absent, positions_ = absent, row_begin_ = absent, sequence_of_ = absent, past_ = absent, shown_ = absent,
               mask_ = absent;

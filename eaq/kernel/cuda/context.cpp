@@ -126,6 +126,10 @@ void CudaContext::clear(std::byte* to, std::size_t bytes) {
   if (bytes > 0) check(cudaMemsetAsync(to, 0, bytes, stream()), "cudaMemsetAsync: clearing the card's memory");
 }
 
+void CudaContext::copy(std::byte* to, const std::byte* from, std::size_t bytes) {
+  if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()), "cudaMemcpyAsync: within the card");
+}
+
 std::optional<std::int64_t> CudaContext::peak_memory(bool begin_anew) {
   const std::int64_t peak = state_->usage->peak;
   if (begin_anew) state_->usage->peak = state_->usage->now;

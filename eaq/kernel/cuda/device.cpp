@@ -40,7 +40,7 @@ std::string uuid_of(const cudaDeviceProp& properties) {
   return text;
 }
 
-Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
+Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags: making a stream"); }
 
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 

@@ -24,7 +24,7 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   operator cudaStream_t() const { return stream_; }
-  void synchronise() const { check(cudaStreamSynchronize(stream_), "waiting for the card"); }
+  void synchronise() const { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize: waiting for the card"); }
 
  private:
   cudaStream_t stream_ = nullptr;

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <string>
 #include <utility>
 
 #include "eaq/kernel/cuda.h"
@@ -23,7 +24,7 @@ void launch(const CudaContext& context, const char* what, const Launch& how, voi
   if (how.shared > 48 * 1024)
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(how.shared)),
-          what);
+          "cudaFuncSetAttribute: asking for shared memory");
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
@@ -34,7 +35,8 @@ void launch(const CudaContext& context, const char* what, const Launch& how, voi
   config.stream = context.stream();
   config.attrs = &overlap;
   config.numAttrs = context.architecture() >= 90 ? 1 : 0;
-  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...), what);
+  const cudaError_t code = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...);
+  if (code != cudaSuccess) check(code, (std::string("cudaLaunchKernelEx: ") + what).c_str());
 }
 
 }  // namespace eaq::kernel_cuda
