@@ -69,7 +69,8 @@ TEST_P(Storage, Norms) {
 TEST_P(Storage, ProductsOfFewAndManyRows) {
   if (GetParam() != DType::f32)
     GTEST_SKIP() << "products at 16 bits are of 16-bit formats: eaq/engine holds those to the definition";
-  for (const auto& [k, n] : {std::pair{8, 3}, {64, 131}, {776, 2050}, {2056, 33}}) {
+  // 4 rows of 3072 floats are 48 KiB, 1 of 12288 too.
+  for (const auto& [k, n] : {std::pair{8, 3}, {64, 131}, {776, 2050}, {2056, 33}, {3072, 40}, {12288, 9}}) {
     const Case c{"linear", {value(k), value(n)}, [k = k, n = n](const Backend& backend, ExecutionContext& context) {
                    LinearOp op;
                    op.product = product_of(backend, context, "fp32", n, k);

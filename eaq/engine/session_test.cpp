@@ -44,7 +44,8 @@ TEST_P(OnDevice, HeadInPiecesEqualsTheWhole) {
   for (std::int64_t first = 0; first < 50; first += 16) {
     const Matrix part = pieces.head(first, std::min<std::int64_t>(16, 50 - first));
     const auto got = on_host(*model->device().context, part);
-    EXPECT_LE(relative_error(got, std::span(wanted).subspan(static_cast<std::size_t>(first * part.cols), got.size())), 1e-6);
+    // A card may choose another algorithm for fewer rows, which sums in another order.
+    EXPECT_LE(relative_error(got, std::span(wanted).subspan(static_cast<std::size_t>(first * part.cols), got.size())), 1e-5);
   }
 }
 
@@ -139,6 +140,19 @@ TEST_P(OnDevice, AProgramForDecodingGivesTheSameLogits) {
   EXPECT_EQ(fused.program_for(batch.view()).steps.size() < fused.program().steps.size(), has_its_own);
   const auto wanted = logits_of(plain, batch.view());
   EXPECT_LE(relative_error(logits_of(fused, batch.view()), wanted), 1e-5);
+}
+
+TEST_P(OnDevice, ABatchThatDoesNotFitLeavesTheSessionUsable) {
+  const auto model = packed(tiny_gpt2, "fp32", GetParam());
+  Session session(model);
+  const OwnedBatch batch = make_batch(random_sequences(model->graph(), {5, 9}));
+  const auto wanted = logits_of(session, batch.view());
+  EXPECT_THROW(session.reserve(std::int64_t{1} << 40, 1), Error);
+  EXPECT_EQ(logits_of(session, batch.view()), wanted);
+  PreparedBatch prepared = session.prepare(batch.view());
+  EXPECT_EQ(on_host(*model->device().context, session.submit(prepared)), wanted);
+  EXPECT_THROW(session.reserve(std::int64_t{1} << 40, 1), Error);
+  EXPECT_EQ(on_host(*model->device().context, session.submit(prepared)), wanted);
 }
 
 TEST_P(OnDevice, FormatsAgreeWithTheirPlainDefinitionOnAWholeModel) {

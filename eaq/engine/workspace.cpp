@@ -43,14 +43,13 @@ DeviceMemory Workspace::take(std::size_t bytes, const std::string& what) {
   return context_->allocate(bytes, what);
 }
 
-std::size_t Workspace::size_of_value(std::size_t value) const {
-  const ValueInfo& info = values_[value];
-  const std::int64_t rows = info.rows == RowsPer::token ? rows_ : sequences_;
-  const std::size_t bytes = static_cast<std::size_t>(rows * stride_of(info)) * size_of(info.dtype);
-  return (bytes + alignment - 1) / alignment * alignment;
-}
-
-std::size_t Workspace::place() {
+std::size_t Workspace::place(std::int64_t all_rows, std::int64_t all_sequences) {
+  const auto size_of_value = [&](std::size_t value) {
+    const ValueInfo& info = values_[value];
+    const std::int64_t rows = info.rows == RowsPer::token ? all_rows : all_sequences;
+    const std::size_t bytes = static_cast<std::size_t>(rows * stride_of(info)) * size_of(info.dtype);
+    return (bytes + alignment - 1) / alignment * alignment;
+  };
   // First fit, largest first: close to optimal for a chain of layers, and quick.
   std::vector<std::size_t> order;
   for (std::size_t v = 0; v < values_.size(); ++v)
@@ -78,22 +77,24 @@ std::size_t Workspace::place() {
 
 void Workspace::reserve(std::int64_t rows, std::int64_t sequences) {
   if (rows <= rows_ && sequences <= sequences_) return;
-  rows_ = std::max(rows, rows_);
-  sequences_ = std::max(sequences, sequences_);
-  const std::size_t total = place();
+  const std::int64_t all_rows = std::max(rows, rows_), all_sequences = std::max(sequences, sequences_);
   context_->synchronise();  // what was submitted may still use it
   arena_ = DeviceMemory();  // before the new one: both at once would double the peak
+  rows_ = sequences_ = 0;   // where the new one is refused, the next batch must ask anew
+  const std::size_t total = place(all_rows, all_sequences);
   arena_ = take(total, "a batch of " + std::to_string(rows) + " tokens");
+  rows_ = all_rows, sequences_ = all_sequences;
 }
 
 void Workspace::reserve_output(std::int64_t rows) {
   if (rows <= output_rows_) return;
-  output_rows_ = rows;
   const ValueInfo& info = values_[static_cast<std::size_t>(output_)];
   context_->synchronise();
   output_memory_ = DeviceMemory();
+  output_rows_ = 0;
   output_memory_ =
       take(static_cast<std::size_t>(rows * stride_of(info)) * size_of(info.dtype), std::to_string(rows) + " rows of logits");
+  output_rows_ = rows;
 }
 
 std::span<Matrix> Workspace::matrices(std::int64_t rows, std::int64_t sequences) {

@@ -19,7 +19,7 @@ class Workspace {
   void plan(const Program& program, std::shared_ptr<ExecutionContext> context, std::int64_t row_alignment);
 
   /// Makes room for batches of up to this size; allocates only for a larger one than before. Error{unavailable} with the numbers
-  /// where this machine has not that much memory.
+  /// where this machine has not that much memory; what was reserved before is then gone.
   void reserve(std::int64_t rows, std::int64_t sequences);
   void reserve_output(std::int64_t rows);
 
@@ -40,8 +40,7 @@ class Workspace {
     bool used = false;
     std::size_t offset = 0;
   };
-  std::size_t size_of_value(std::size_t value) const;
-  std::size_t place();  // finds offsets for `rows_` and `sequences_`; the arena's size
+  std::size_t place(std::int64_t all_rows, std::int64_t all_sequences);  // finds offsets; the arena's size
   std::int64_t stride_of(const ValueInfo& info) const;
   DeviceMemory take(std::size_t bytes, const std::string& what);
 

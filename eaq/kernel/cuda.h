@@ -50,8 +50,9 @@ class CudaContext final : public ExecutionContext {
   void copy(std::byte* to, const std::byte* from, std::size_t bytes) override;
   std::optional<std::int64_t> peak_memory(bool begin_anew) override;
 
-  CUstream_st* stream() const;
-  int architecture() const;  ///< 90 is sm_90
+  CUstream_st* stream() const;  ///< whoever asks submits: the card becomes the thread's current one
+  /// 90 is sm_90. What kernels and formats may count on: EAQ_CUDA_ARCHITECTURE lowers it, and so do kernels compiled for less.
+  int architecture() const;
   int multiprocessors() const;
 
   /// Calls `submit` once to let it choose algorithms and take memory, then once more and keeps what it submits.
@@ -72,6 +73,7 @@ class CudaContext final : public ExecutionContext {
 
  private:
   std::byte* keep(const std::shared_ptr<const void>& owner, DType dtype, const Tensor& values);
+  void make_current() const;
   std::unique_ptr<State> state_;
 };
 

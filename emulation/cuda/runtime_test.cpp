@@ -111,8 +111,10 @@ TEST_F(Emulated, LaunchesThatNoCardTakesAreRefused) {
 
 TEST_F(Emulated, MuchSharedMemoryIsAskedForFirst) {
   cudaLaunchConfig_t config{};
-  config.dynamicSmemBytes = 48 << 10;
+  config.dynamicSmemBytes = 44 << 10;
   EXPECT_EQ(cudaLaunchKernelEx(&config, nothing, 1), cudaSuccess);
+  config.dynamicSmemBytes = 48 << 10;  // nothing left for static arrays
+  EXPECT_EQ(cudaLaunchKernelEx(&config, nothing, 1), cudaErrorInvalidValue);
   config.dynamicSmemBytes = 100 << 10;
   EXPECT_EQ(cudaLaunchKernelEx(&config, nothing, 1), cudaErrorInvalidValue);
   EXPECT_EQ(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 228 << 10), cudaErrorInvalidValue);

@@ -56,7 +56,9 @@ AttentionView view_of(const AttentionCall& c) {
 
 bool fits_tensor_cores(const CudaContext& context, const AttentionCall& call) {
   const DType dtype = call.qkv.dtype;
-  return call.head_dim <= 128 && !call.first_query_only && moves_eight(call) &&
+  // Results are stored in pairs.
+  const bool pairs = call.out.stride % 2 == 0 && reinterpret_cast<std::uintptr_t>(call.out.data) % 4 == 0;
+  return call.head_dim <= 128 && !call.first_query_only && moves_eight(call) && pairs &&
          (call.cache.keys == nullptr || call.cache.dtype == dtype) &&
          ((dtype == DType::f16 && context.architecture() >= 75) || (dtype == DType::bf16 && context.architecture() >= 80));
 }
@@ -65,6 +67,12 @@ std::string_view attention(CudaContext& context, const AttentionCall& call) {
   if (call.head_dim > 256)
     throw Error(ErrorKind::unavailable,
                 "attention heads of " + std::to_string(call.head_dim) + " elements: on a card up to 256 can be computed");
+  constexpr std::int64_t most_blocks = 65535;  // of a grid's second and third dimension
+  if (call.sequences > most_blocks || call.heads > most_blocks)
+    throw Error(ErrorKind::unavailable, "attention over " + std::to_string(call.sequences) + " sequences with " +
+                                            std::to_string(call.heads) +
+                                            " heads: on a card up to 65535 of each can be computed "
+                                            "at once; a smaller batch (--batch) can");
   if (call.rows == 0) return "";
   const bool single = (call.longest == 1 || call.first_query_only) && call.head_dim <= 128;
   if (call.cache.keys != nullptr && !(single && call.longest == 1)) append(context, call);

@@ -35,12 +35,13 @@ void* from_card(std::size_t bytes, std::string_view what) {
 
 }  // namespace
 
-CudaContext::State::State(int number) : properties(chosen(number)) {
+CudaContext::State::State(int card) : number(card), properties(chosen(card)), architecture(usable_architecture(properties)) {
   for (cudaEvent_t& end : ends)
     check(cudaEventCreateWithFlags(&end, cudaEventDisableTiming), "cudaEventCreateWithFlags: making an event");
 }
 
 CudaContext::State::~State() {
+  cudaSetDevice(number);
   cudaStreamSynchronize(stream);
   for (cudaEvent_t end : ends) cudaEventDestroy(end);
   usage->keeps = false;
@@ -51,9 +52,15 @@ CudaContext::CudaContext(int number) : state_(std::make_unique<State>(number)) {
 CudaContext::~CudaContext() = default;
 
 void CudaContext::synchronise() { state_->stream.synchronise(); }
-CUstream_st* CudaContext::stream() const { return state_->stream; }
-int CudaContext::architecture() const { return 10 * state_->properties.major + state_->properties.minor; }
+int CudaContext::architecture() const { return state_->architecture; }
 int CudaContext::multiprocessors() const { return state_->properties.multiProcessorCount; }
+
+// CUDA submits and allocates on the card that is the calling thread's current one, which another context may have changed.
+void CudaContext::make_current() const { check(cudaSetDevice(state_->number), "cudaSetDevice: turning to the card"); }
+CUstream_st* CudaContext::stream() const {
+  make_current();
+  return state_->stream;
+}
 
 DeviceDescription CudaContext::description() const {
   int driver = 0;
@@ -96,6 +103,7 @@ DeviceMemory CudaContext::allocate(std::size_t bytes, std::string_view what) {
     data = known->second.back();
     known->second.pop_back();
   } else {
+    make_current();
     data = from_card(taken, what);
     usage.now += static_cast<std::int64_t>(taken);
     usage.peak = std::max(usage.peak, usage.now);
@@ -112,8 +120,11 @@ DeviceMemory CudaContext::allocate(std::size_t bytes, std::string_view what) {
 
 void CudaContext::upload(std::byte* to, std::span<const std::byte> from) {
   if (from.empty()) return;
-  // Of the host's pageable memory CUDA makes a copy first: `from` is free when the call returns.
+  // Of the host's pageable memory CUDA makes a copy first, and `from` is free when the call returns.
   check(cudaMemcpyAsync(to, from.data(), from.size(), cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync: to the card");
+  // Except that a card which reads pageable memory by itself may do so, and later, where there is more than a command holds.
+  constexpr std::size_t held_by_a_command = 64 * 1024;
+  if (state_->properties.pageableMemoryAccess != 0 && from.size() > held_by_a_command) synchronise();
 }
 
 void CudaContext::download(std::span<std::byte> to, const std::byte* from) {

@@ -34,7 +34,9 @@ struct CudaContext::State {
   ~State();
 
   std::shared_ptr<Usage> usage = std::make_shared<Usage>();  ///< memory may be given back after the context is gone
+  int number;
   cudaDeviceProp properties;
+  int architecture;  ///< see usable_architecture()
   Stream stream;
   std::array<cudaEvent_t, marks> ends{};  ///< of runs, in turn
   std::uint64_t ended = 0;

@@ -1,6 +1,12 @@
 #include "eaq/kernel/cuda/device.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "eaq/base/base.h"
@@ -29,6 +35,52 @@ std::vector<std::string> list_devices() {
   return names;
 }
 
+void allow_shared_memory(const void* kernel, std::size_t bytes, const char* what) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, std::size_t> allowed;  // card, kernel
+  int card = 0;
+  check(cudaGetDevice(&card), "cudaGetDevice: asking for the current card");
+  const std::lock_guard lock(mutex);
+  std::size_t& most = allowed[{card, kernel}];
+  if (bytes <= most) return;
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)) != cudaSuccess) {
+    cudaGetLastError();
+    int has = 0;
+    check(cudaDeviceGetAttribute(&has, cudaDevAttrMaxSharedMemoryPerBlockOptin, card),
+          "cudaDeviceGetAttribute: asking for a block's shared memory");
+    throw Error(ErrorKind::unavailable, std::string(what) + " needs " + std::to_string(bytes) +
+                                            " bytes of shared memory and its static arrays; a block on this card has " +
+                                            std::to_string(has));
+  }
+  most = bytes;
+}
+
+namespace {
+
+// What EAQ_CUDA_ARCHITECTURE says; 0 where it says nothing.
+int lowered_architecture() {
+  const char* variable = std::getenv("EAQ_CUDA_ARCHITECTURE");
+  if (variable == nullptr || *variable == '\0') return 0;
+  const std::string_view text = variable;
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 50)
+    throw Error(ErrorKind::usage, "EAQ_CUDA_ARCHITECTURE=" + printable(text) + " is no architecture: 75, 80, 89, 90, ...");
+  return number;
+}
+
+}  // namespace
+
+int usable_architecture(const cudaDeviceProp& properties) {
+  static const int lowered = lowered_architecture();
+  const int own = 10 * properties.major + properties.minor;
+  if (lowered > own)
+    throw Error(ErrorKind::usage, "EAQ_CUDA_ARCHITECTURE=" + std::to_string(lowered) + ": this card (" +
+                                      printable(properties.name) + ") is sm_" + std::to_string(own));
+  const int compiled = compiled_architecture(), usable = compiled > 0 ? std::min(own, compiled) : own;
+  return lowered > 0 ? std::min(usable, lowered) : usable;
+}
+
 std::string uuid_of(const cudaDeviceProp& properties) {
   std::string text = "GPU-";
   for (int i = 0; i < 16; ++i) {
@@ -40,7 +92,9 @@ std::string uuid_of(const cudaDeviceProp& properties) {
   return text;
 }
 
-Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags: making a stream"); }
+Stream::Stream() {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags: making a stream");
+}
 
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 

@@ -14,6 +14,17 @@ namespace eaq::kernel_cuda {
 /// Error{unavailable} "what: CUDA's reason" where a call failed.
 void check(cudaError_t code, const char* what);
 
+/// Lets a kernel's blocks have so much dynamic shared memory on the thread's current card. Error{unavailable} beginning with
+/// `what` where the card has less. Never lowers what was allowed before: recorded work may need it.
+void allow_shared_memory(const void* kernel, std::size_t bytes, const char* what);
+
+/// 90 is sm_90: the card's own architecture, or a lower one where EAQ_CUDA_ARCHITECTURE (read once) or what the kernels were
+/// compiled for bids. Error{usage} where the variable is no number or above the card.
+int usable_architecture(const cudaDeviceProp& properties);
+
+/// The virtual architecture that kernels were compiled for: 90 for compute_90. 0 where the runtime does not tell.
+int compiled_architecture();
+
 /// "GPU-01234567-89ab-...", as the driver's tools write it.
 std::string uuid_of(const cudaDeviceProp& properties);
 

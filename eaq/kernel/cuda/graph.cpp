@@ -5,6 +5,7 @@
 namespace eaq::kernel_cuda {
 
 struct CudaGraph::State {
+  int card = 0;
   cudaStream_t stream = nullptr;
   cudaGraphExec_t ready = nullptr;
   ~State() {
@@ -15,12 +16,16 @@ struct CudaGraph::State {
 CudaGraph::CudaGraph(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CudaGraph::~CudaGraph() = default;
 
-void CudaGraph::submit() { check(cudaGraphLaunch(state_->ready, state_->stream), "cudaGraphLaunch: submitting a recorded run"); }
+void CudaGraph::submit() {
+  check(cudaSetDevice(state_->card), "cudaSetDevice: turning to the card");
+  check(cudaGraphLaunch(state_->ready, state_->stream), "cudaGraphLaunch: submitting a recorded run");
+}
 
 std::unique_ptr<CudaGraph> CudaContext::record(const std::function<void()>& submit) {
   submit();
   synchronise();
   auto state = std::make_unique<CudaGraph::State>();
+  state->card = state_->number;
   state->stream = stream();
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture: recording a run");
   cudaGraph_t graph = nullptr;

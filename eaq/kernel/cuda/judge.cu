@@ -54,9 +54,11 @@ __global__ void __launch_bounds__(threads)
     // sum of p (log p - log q), where log p - log q = (p's logit - q's) - (p's log-sum-exp - q's).
     const double apart = of_p.log_sum_exp - of_q.log_sum_exp;
     double kl = 0;
-    for (int c = static_cast<int>(threadIdx.x); c < cols; c += threads)
-      kl +=
-          static_cast<double>(expf(p[c] - of_p.largest.value)) * (static_cast<double>(p[c]) - static_cast<double>(q[c]) - apart);
+    for (int c = static_cast<int>(threadIdx.x); c < cols; c += threads) {
+      const float weight = expf(p[c] - of_p.largest.value);
+      if (weight != 0)  // 0 ln 0 is 0, also where ln 0 is minus infinity
+        kl += static_cast<double>(weight) * (static_cast<double>(p[c]) - static_cast<double>(q[c]) - apart);
+    }
     verdict.kl = sum_over_block(kl) / of_p.sum;
     verdict.reference_argmax = of_p.largest.index;
   }

@@ -21,10 +21,8 @@ struct Launch {
 template <class... Parameters, class... Arguments>
 void launch(const CudaContext& context, const char* what, const Launch& how, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
-  if (how.shared > 48 * 1024)
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(how.shared)),
-          "cudaFuncSetAttribute: asking for shared memory");
+  // A block has 48 KiB without asking, in which the kernel's static arrays count too.
+  if (how.shared > 40 * 1024) allow_shared_memory(reinterpret_cast<const void*>(kernel), how.shared, what);
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;

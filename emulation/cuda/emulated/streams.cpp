@@ -208,10 +208,11 @@ cudaError_t check_launch(const cudaLaunchConfig_t* config, const void* kernel) {
     if (config->attrs[i].id != cudaLaunchAttributeProgrammaticStreamSerialization &&
         config->attrs[i].id != cudaLaunchAttributeIgnore)
       return told(cudaErrorNotSupported);
-  if (config->dynamicSmemBytes > most_shared_memory()) return told(cudaErrorInvalidConfiguration);
+  if (config->dynamicSmemBytes > most_shared_memory() - static_shared_memory) return told(cudaErrorInvalidConfiguration);
   const std::scoped_lock lock(guard);
   const auto allowed = allowed_shared.find(kernel);
-  const std::size_t most = std::max(plain_shared_memory, allowed != allowed_shared.end() ? allowed->second : 0);
+  const std::size_t most =
+      std::max(plain_shared_memory - static_shared_memory, allowed != allowed_shared.end() ? allowed->second : 0);
   return told(config->dynamicSmemBytes > most ? cudaErrorInvalidValue : cudaSuccess);
 }
 
@@ -229,9 +230,17 @@ using emulated::told;
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (kernel == nullptr || value < 0) return told(cudaErrorInvalidValue);
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (static_cast<std::size_t>(value) > emulated::most_shared_memory()) return told(cudaErrorInvalidValue);
+  if (static_cast<std::size_t>(value) > emulated::most_shared_memory() - emulated::static_shared_memory)
+    return told(cudaErrorInvalidValue);
   const std::scoped_lock lock(emulated::guard);
   emulated::allowed_shared[kernel] = static_cast<std::size_t>(value);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  if (attributes == nullptr || kernel == nullptr) return told(cudaErrorInvalidValue);
+  *attributes = {};
+  attributes->ptxVersion = attributes->binaryVersion = emulated::compute_capability();
   return cudaSuccess;
 }
 
