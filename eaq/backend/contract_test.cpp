@@ -107,21 +107,5 @@ TEST(Contract, SelectTakesTheFirstOrTheLastRow) {
   }
 }
 
-TEST(Devices, AMissingOneIsUnavailableAndAMistypedOneIsUsage) {
-  try {
-    backend_named("gpu3");
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::usage);
-  }
-  if (find_entry(backends(), "cuda") != nullptr) GTEST_SKIP() << "this build has CUDA";
-  try {
-    backend_named("cuda");
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::unavailable);
-  }
-}
-
 }  // namespace
 }  // namespace eaq

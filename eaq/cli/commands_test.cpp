@@ -86,6 +86,22 @@ TEST(Program, WhatThisBuildLacksIsFour) {
     expect_error(run("evaluate tiny-gpt2 --device cuda"), 4, "--device cuda is not available: ");
     expect_error(run("study --device cuda:1"), 4, "--device cuda:1 is not available: ");
   }
+  // Where there is a card, it can be hidden. The reason is told once, and what is missing is not among what is here.
+  if (find_entry(backends(), "cuda") != nullptr) {
+    const auto hidden = run("study tiny-gpt2 --device cuda", "CUDA_VISIBLE_DEVICES=");
+    expect_error(hidden, 4, "--device cuda is not available: ");
+    EXPECT_EQ(hidden.err.find("not available", hidden.err.find("not available") + 1), std::string::npos) << hidden.err;
+    EXPECT_NE(hidden.err.find("devices here: cpu"), std::string::npos) << hidden.err;
+    EXPECT_EQ(hidden.err.find("cuda", hidden.err.find("devices here")), std::string::npos) << hidden.err;
+    expect_error(run("meter --calibrate --device cuda", "CUDA_VISIBLE_DEVICES="), 4, "--device cuda is not available: ");
+  }
+  if (const Backend* cuda = find_entry(backends(), "cuda"); cuda != nullptr && cuda->unavailable_reason().empty()) {
+    const std::string evaluate = "evaluate tiny-gpt2 --device cuda --limit 1 --format ";
+    expect_error(run(evaluate + "bf16", "EAQ_CUDA_ARCHITECTURE=75"), 4, "begin with sm_80; this card is sm_75");
+    expect_error(run(evaluate + "fp16", "EAQ_CUDA_ARCHITECTURE=999"), 2, "EAQ_CUDA_ARCHITECTURE=999: this card");
+    expect_error(run(evaluate + "fp16", "EAQ_CUDA_ARCHITECTURE=sm_75"), 2, "EAQ_CUDA_ARCHITECTURE=sm_75");
+    EXPECT_EQ(run(evaluate + "fp16", "EAQ_CUDA_ARCHITECTURE=75").code, 0);
+  }
   expect_error(run("study --device cuda:x"), 2, "--device cuda:x: after the colon");
   expect_error(run("study tiny-gpt2 --device cpu:1"), 2, "--device cpu:1");
   expect_error(run("evaluate tiny-gpt2 --device gpu"), 2, "'gpu'");

@@ -44,8 +44,11 @@ void require_device(const std::string& text) {
   for (const auto& row : backends())
     if (row.name == device.kind) reason = row.entry == nullptr ? std::string(row.left_out) : row.entry->unavailable_reason();
   if (reason.empty()) return;
+  std::vector<std::string> here;
+  for (const auto& row : backends())
+    if (row.entry != nullptr && row.entry->unavailable_reason().empty()) here.emplace_back(row.name);
   throw Error(ErrorKind::unavailable,
-              "--device " + printable(text) + " is not available: " + reason + "; devices here: " + names_of(backends()));
+              "--device " + printable(text) + " is not available: " + reason + "; devices here: " + listed(here));
 }
 
 }  // namespace

@@ -14,7 +14,8 @@ struct CUstream_st;  // cudaStream_t points to it
 
 namespace eaq::kernel_cuda {
 
-/// Names of the cards that this process sees. Error{unavailable} where the driver is missing, too old or shows none.
+/// Names of the cards that this process sees. Error{unavailable} with the reason and advice where the driver is missing, too old
+/// or shows none.
 std::vector<std::string> list_devices();
 
 /// Work that was recorded, to be submitted as one piece (a CUDA graph).

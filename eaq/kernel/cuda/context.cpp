@@ -9,10 +9,16 @@ namespace eaq::kernel_cuda {
 namespace {
 
 cudaDeviceProp chosen(int number) {
-  const auto count = static_cast<int>(list_devices().size());
+  const std::string named = "--device cuda" + (number > 0 ? ":" + std::to_string(number) : "") + " is not available: ";
+  int count = 0;
+  try {
+    count = static_cast<int>(list_devices().size());
+  } catch (const Error& e) {
+    throw Error(e.kind(), named + e.what());
+  }
   if (number >= count)
-    throw Error(ErrorKind::unavailable,
-                "--device cuda:" + std::to_string(number) + " is not available: there are " + std::to_string(count) + " cards");
+    throw Error(ErrorKind::unavailable, named + (count == 1 ? "there is one card, cuda:0"
+                                                            : "there are " + std::to_string(count) + " cards, from cuda:0"));
   check(cudaSetDevice(number), "cudaSetDevice: taking the card");
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, number), "cudaGetDeviceProperties: asking the card for its properties");

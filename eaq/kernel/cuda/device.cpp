@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -20,11 +21,34 @@ void check(cudaError_t code, const char* what) {
   throw Error(ErrorKind::unavailable, std::string(what) + ": " + cudaGetErrorString(code));
 }
 
+std::string why_no_card(const Missing& m) {
+  const auto version = [](int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); };
+  if (m.code == cudaErrorInsufficientDriver && m.driver > 0)
+    return "the NVIDIA driver here offers CUDA " + version(m.driver) + ", and this program needs CUDA " +
+           std::to_string(m.runtime / 1000) + ".0 or newer: update the driver";
+  if (m.code == cudaErrorInsufficientDriver && m.control)
+    return "the NVIDIA driver's library (libcuda.so.1) is not found, though a driver runs here: a container has to be started "
+           "with "
+           "it (docker's --gpus all)";
+  if (m.code == cudaErrorInsufficientDriver)
+    return "no NVIDIA driver is installed (neither libcuda.so.1 nor /dev/nvidiactl is here): a card needs its driver first";
+  if (m.code == cudaErrorNoDevice && m.hidden)
+    return "CUDA_VISIBLE_DEVICES hides every NVIDIA card from this process: unset it, or name one";
+  if (m.code == cudaErrorNoDevice) return "the NVIDIA driver shows this process no card (nvidia-smi -L lists what it has)";
+  return std::string("CUDA cannot start: ") + cudaGetErrorString(m.code);
+}
+
 std::vector<std::string> list_devices() {
   int count = 0;
   if (const cudaError_t code = cudaGetDeviceCount(&count); code != cudaSuccess) {
     cudaGetLastError();
-    throw Error(ErrorKind::unavailable, std::string("--device cuda is not available: ") + cudaGetErrorString(code));
+    Missing missing{.code = code, .hidden = std::getenv("CUDA_VISIBLE_DEVICES") != nullptr};
+    if (cudaDriverGetVersion(&missing.driver) != cudaSuccess) missing.driver = 0;
+    if (cudaRuntimeGetVersion(&missing.runtime) != cudaSuccess) missing.runtime = CUDART_VERSION;
+    cudaGetLastError();
+    std::error_code ignored;
+    missing.control = std::filesystem::exists("/dev/nvidiactl", ignored);
+    throw Error(ErrorKind::unavailable, why_no_card(missing));
   }
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) {

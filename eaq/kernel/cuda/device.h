@@ -14,6 +14,16 @@ namespace eaq::kernel_cuda {
 /// Error{unavailable} "what: CUDA's reason" where a call failed.
 void check(cudaError_t code, const char* what);
 
+/// What is known where no card can be used; its reason for a person, with what to do.
+struct Missing {
+  cudaError_t code = cudaErrorNoDevice;
+  int driver = 0,
+      runtime = 0;       ///< CUDA that the driver offers (0: there is none) and that this program was built with; 13020 is 13.2
+  bool control = false;  ///< /dev/nvidiactl is here
+  bool hidden = false;   ///< CUDA_VISIBLE_DEVICES is set
+};
+std::string why_no_card(const Missing& missing);
+
 /// Lets a kernel's blocks have so much dynamic shared memory on the thread's current card. Error{unavailable} beginning with
 /// `what` where the card has less. Never lowers what was allowed before: recorded work may need it.
 void allow_shared_memory(const void* kernel, std::size_t bytes, const char* what);

@@ -1,0 +1,23 @@
+// What a person is told where no card can be used.
+#include <gtest/gtest.h>
+
+#include "eaq/kernel/cuda/device.h"
+
+namespace eaq::kernel_cuda {
+namespace {
+
+TEST(WhyNoCard, SaysWhatIsMissingAndWhatToDo) {
+  const auto says = [](const Missing& missing, const std::string& wanted) {
+    EXPECT_NE(why_no_card(missing).find(wanted), std::string::npos) << why_no_card(missing);
+  };
+  says({.code = cudaErrorInsufficientDriver}, "no NVIDIA driver is installed");
+  says({.code = cudaErrorInsufficientDriver, .control = true}, "--gpus all");
+  says({.code = cudaErrorInsufficientDriver, .driver = 12040, .runtime = 13020},
+       "offers CUDA 12.4, and this program needs CUDA 13.0 or newer: update the driver");
+  says({.code = cudaErrorNoDevice, .hidden = true}, "CUDA_VISIBLE_DEVICES hides");
+  says({.code = cudaErrorNoDevice}, "shows this process no card");
+  says({.code = cudaErrorInitializationError}, "initialization error");
+}
+
+}  // namespace
+}  // namespace eaq::kernel_cuda
