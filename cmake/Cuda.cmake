@@ -1,6 +1,11 @@
 # The CUDA toolkit, where the build wants one (preset cuda; scripts/cuda-toolkit finds or fetches it and says where it is).
 # Not FindCUDAToolkit: that of CMake 3.25, as Debian 12 has it, does not know CUDA 13.
-if(NOT CMAKE_CUDA_ARCHITECTURES)
+set(EAQ_CUDA_OLD "" CACHE STRING "Compile kernels as for an older architecture (75, 80, 89), to run on a Hopper card: for tests of those paths")
+if(EAQ_CUDA_OLD)
+  # The old architecture's PTX, assembled for sm_90: __CUDA_ARCH__ is the old one's. The program asks what it was compiled for.
+  set(CMAKE_CUDA_ARCHITECTURES OFF CACHE STRING "" FORCE)
+  string(APPEND CMAKE_CUDA_FLAGS " -gencode arch=compute_${EAQ_CUDA_OLD},code=sm_90")
+elseif(NOT CMAKE_CUDA_ARCHITECTURES)
   # Turing, Ampere, Ada, Hopper, Blackwell. The compiler's own default is the oldest, and `native` fails where there is no card.
   set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 89-real 90a-real 100-real 120-real)
 endif()

@@ -95,6 +95,74 @@ TEST(Perplexity, OverlappingWindowsPredictEachTokenOnce) {
   EXPECT_EQ(quality.n, 127 + 4 * 32);
 }
 
+// ---- On every device that is fast, against the processor
+
+std::vector<std::string> cards_here() {
+  std::vector<std::string> names;
+  for (const auto& row : backends())
+    if (row.entry != nullptr && row.name != "cpu" && row.name != "ref" && row.entry->unavailable_reason().empty())
+      names.emplace_back(row.name);
+  return names;
+}
+
+const std::vector<std::string> compared{"fp32", "fp16", "bf16"};
+
+std::vector<Quality> perplexities_on(const std::string& name) {
+  const Device device = open_device(name);
+  std::vector<std::shared_ptr<const PackedModel>> models;
+  for (const std::string& format : compared) models.push_back(load(source / "models/tiny-gpt2", format, device).packed);
+  const auto tokenizer = load_tokenizer(source / "models/tiny-gpt2");
+  const TokenStream text = prepare_tokens(default_data_path("wikitext2"), *tokenizer, {});
+  return evaluate_perplexity(models, text,
+                             windows(static_cast<std::int64_t>(text.ids.size()), {.window = 64, .stride = 48, .limit = 4}),
+                             {.range_samples = 1});
+}
+
+std::vector<Quality> accuracies_on(const std::string& name) {
+  const Device device = open_device(name);
+  std::vector<std::shared_ptr<const PackedModel>> models;
+  for (const std::string& format : compared) models.push_back(load(source / "models/tiny-distilbert", format, device).packed);
+  const auto tokenizer = load_tokenizer(source / "models/tiny-distilbert");
+  Sentences sentences = prepare_sentences(default_data_path("sst2"), *tokenizer,
+                                          {.max_length = static_cast<int>(models[0]->graph().context), .limit = 24});
+  return evaluate_classification(models, sentences, {.batch = 17, .range_samples = 1});
+}
+
+// `share` of a divergence is what other orders of summation and other roundings in between may change.
+void expect_same_quality(const std::vector<Quality>& got, const std::vector<Quality>& wanted, double share) {
+  ASSERT_EQ(got.size(), wanted.size());
+  for (std::size_t f = 0; f < wanted.size(); ++f) {
+    const Quality &a = got[f], &b = wanted[f];
+    EXPECT_EQ(a.n, b.n) << compared[f];
+    EXPECT_EQ(a.nan_inf, b.nan_inf) << compared[f];
+    EXPECT_EQ(a.ranges.size(), b.ranges.size()) << compared[f];
+    ASSERT_EQ(a.item_nll.size(), b.item_nll.size()) << compared[f];
+    const double relative = f == 0 ? 1e-5 : 2e-3;
+    for (std::size_t i = 0; i < b.item_nll.size(); ++i)
+      EXPECT_NEAR(a.item_nll[i], b.item_nll[i], relative * b.item_nll[i]) << compared[f] << ", window " << i;
+    EXPECT_NEAR(a.value, b.value, relative * b.value) << compared[f];
+    if (f == 0) {
+      EXPECT_EQ(a.item_correct, b.item_correct);
+      continue;
+    }
+    EXPECT_NEAR(*a.kl_mean, *b.kl_mean, share * *b.kl_mean + 5e-8) << compared[f];
+    EXPECT_NEAR(static_cast<double>(*a.flips), static_cast<double>(*b.flips), 3 + 0.5 * static_cast<double>(*b.flips))
+        << compared[f];
+  }
+}
+
+TEST(Card, PerplexityIsTheProcessors) {
+  if (cards_here().empty()) GTEST_SKIP() << "no card can be used here";
+  const std::vector<Quality> wanted = perplexities_on("cpu");
+  for (const std::string& card : cards_here()) expect_same_quality(perplexities_on(card), wanted, 0.15);
+}
+
+TEST(Card, AccuracyIsTheProcessors) {
+  if (cards_here().empty()) GTEST_SKIP() << "no card can be used here";
+  const std::vector<Quality> wanted = accuracies_on("cpu");
+  for (const std::string& card : cards_here()) expect_same_quality(accuracies_on(card), wanted, 0.5);
+}
+
 TEST(Delta, OfAnswersThatAreNotNumbersHasNoPValue) {
   Quality a, b;
   a.metric = b.metric = "perplexity";
