@@ -140,9 +140,8 @@ std::function<void(const Frame&)> bound(const T& op) {
 }
 std::function<void(const Frame&)> bound(const AttentionOp& op) { return AttentionStep(op); }
 
-constexpr Fusion fusion_table[] = {{"select-early", select_early},
-                                   {"linear+activation", fuse_activation},
-                                   {"linear+residual", fuse_residual}};
+constexpr Fusion fusion_table[] = {
+    {"select-early", select_early}, {"linear+activation", fuse_activation}, {"linear+residual", fuse_residual}};
 
 class CpuBackend : public Backend {
  public:
