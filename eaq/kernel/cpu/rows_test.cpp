@@ -147,7 +147,8 @@ void expect_finished(const Case& k, DType stored, DType residual_type, std::int6
   for (std::size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i % 5) - 2;
   Tile t{.data = reinterpret_cast<const float*>(tile.matrix().data), .stride = tile.matrix().stride, .rows = rows, .cols = cols};
   if (k.scales) t.row_scale = row_scale.data(), t.col_scale = col_scale.data();
-  const Epilogue epilogue{k.bias ? bias.data() : nullptr, k.activation, k.residual ? &residual.matrix() : nullptr};
+  const Epilogue epilogue{
+      .bias = k.bias ? bias.data() : nullptr, .activation = k.activation, .residual = k.residual ? &residual.matrix() : nullptr};
   finish_tile(t, epilogue, y.matrix(), row0, col0);
   for (std::int64_t r = 0; r < rows + 4; ++r)
     for (std::int64_t c = 0; c < cols + 8; ++c) {
