@@ -48,7 +48,9 @@ TEST(Formats, RoundWeightsToWithinHalfAStep) {
   for (const std::string& name : format_names()) {
     Case c(format_named(name), 1, 50, 100);
     fill_normal(c);
-    const std::string_view storage = name.find("bf16") != std::string::npos   ? "bf16"
+    // Formats that multiply in fewer bits than they store round to those.
+    const std::string_view storage = name == "tf32"                           ? "tf32"
+                                     : name.find("bf16") != std::string::npos ? "bf16"
                                      : name.find("fp16") != std::string::npos ? "fp16"
                                                                               : c.format.traits().storage;
     double norm = 0;
@@ -61,9 +63,10 @@ TEST(Formats, RoundWeightsToWithinHalfAStep) {
                      got = c.plain_weight[static_cast<std::size_t>(n * c.k + k)];
         const double step = storage == "fp32"   ? 0
                             : storage == "bf16" ? unit_roundoff(DType::bf16) * std::fabs(w)
+                            : storage == "tf32" ? std::ldexp(std::fabs(w), -11)
                             : storage == "fp16" ? unit_roundoff(DType::f16) * std::fabs(w) + std::ldexp(1, -25)
                                                 : 1.0001 * largest / 254;
-        if (storage == "int8" || storage == "fp32" || storage == "bf16" || storage == "fp16") {
+        if (storage == "int8" || storage == "fp32" || storage == "tf32" || storage == "bf16" || storage == "fp16") {
           EXPECT_LE(std::fabs(got - w), step) << name;
         }
         norm += got * got;
