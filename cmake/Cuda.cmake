@@ -29,3 +29,20 @@ foreach(library cudart_static cublasLt)
   set_target_properties(eaq_${library} PROPERTIES IMPORTED_LOCATION ${EAQ_${library}})
 endforeach()
 find_path(EAQ_CUDA_INCLUDE cublasLt.h HINTS ${EAQ_CUDA_ROOT} PATH_SUFFIXES include targets/x86_64-linux/include REQUIRED)
+# CUTLASS is headers alone; where eaq looks for them scripts/cuda-toolkit puts them.
+file(GLOB fetched ${CMAKE_CURRENT_SOURCE_DIR}/.cuda/lib/python3*/site-packages/cutlass_library/source/include)
+find_path(EAQ_CUTLASS_INCLUDE cutlass/cutlass.h HINTS $ENV{EAQ_CUTLASS_INCLUDE} ${fetched} NO_DEFAULT_PATH REQUIRED
+          DOC "The folder that holds cutlass/cutlass.h, of CUTLASS 4.2")
+
+# What is written for Hopper's tensor cores stands in folders named hopper and is compiled for those cards alone.
+function(eaq_add_hopper target)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/eaq/*.cu)
+  list(FILTER sources INCLUDE REGEX "/hopper/")
+  add_library(${target}_hopper OBJECT ${sources})
+  set_target_properties(${target}_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
+  target_compile_features(${target}_hopper PRIVATE cxx_std_20)
+  target_compile_options(${target}_hopper PRIVATE --expt-relaxed-constexpr)
+  target_include_directories(${target}_hopper PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_include_directories(${target}_hopper SYSTEM PRIVATE ${EAQ_CUTLASS_INCLUDE})
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_hopper>)
+endfunction()

@@ -3,8 +3,8 @@ if(NOT CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
   message(FATAL_ERROR "EAQ_CUDA=EMULATED is written for x86-64")
 endif()
 set(EAQ_EMULATION ${CMAKE_CURRENT_SOURCE_DIR}/emulation/cuda)
-# What emulation/cuda has its own of: gemm.cpp stands for cuBLASLt.
-set(EAQ_NOT_EMULATED "/eaq/kernel/cuda/cublaslt\\.cpp$")
+# What emulation/cuda has its own of: gemm.cpp stands for cuBLASLt and CUTLASS.
+set(EAQ_NOT_EMULATED "/eaq/kernel/cuda/(gemm|cublaslt|choice)\\.cpp$|/hopper/")
 # First, for everything: tests look into CUDA's folders too, and ptx.cuh is one of those found here instead.
 include_directories(BEFORE ${EAQ_EMULATION})
 # Kernels read memory as other types than it was written, which CUDA allows, and have pragmas for nvcc.

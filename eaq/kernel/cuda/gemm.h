@@ -1,4 +1,4 @@
-// A card's matrix products by cuBLASLt, with algorithms that are chosen by measurement and remembered per card.
+// A card's matrix products by cuBLASLt and, on Hopper, CUTLASS: whichever is faster, by measurement, remembered per card.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,7 @@ class Gemm {
   std::unique_ptr<State> state_;
 };
 
-/// By a plain tiled kernel that takes any size, stride and alignment: where cuBLASLt has no algorithm.
+/// By a plain tiled kernel that takes any size, stride and alignment: where neither has a kernel.
 void plain_gemm(CudaContext& context, const GemmCall& call);
 
 }  // namespace eaq::kernel_cuda

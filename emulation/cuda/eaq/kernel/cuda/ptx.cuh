@@ -5,6 +5,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -107,5 +108,8 @@ void copy_async_wait() {
 inline void wait_for_earlier_kernel() { emulated::has_waited_for_earlier_kernel(); }
 inline void let_next_kernel_start() {}
 inline void prefetch_l2(const void*) {}
+
+inline float exp2_approximate(float x) { return std::exp2(x); }
+inline float reciprocal_approximate(float x) { return 1 / x; }
 
 }  // namespace eaq::kernel_cuda

@@ -1,0 +1,146 @@
+#include "eaq/kernel/cuda/gemm.h"
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <map>
+#include <optional>
+
+#include "eaq/base/base.h"
+#include "eaq/kernel/cuda/choice.h"
+#include "eaq/kernel/cuda/cublaslt.h"
+#include "eaq/kernel/cuda/device.h"
+
+namespace eaq::kernel_cuda {
+namespace {
+
+constexpr std::size_t workspace_bytes = std::size_t{64} << 20;
+constexpr int timed_runs = 8;
+
+// Thrown and caught here: a candidate that does not run.
+struct DoesNotRun {};
+
+}  // namespace
+
+struct Gemm::State {
+  /// One key's product and what was chosen for it; nothing: the plain product.
+  struct Plan {
+    LtProduct lt;
+    std::optional<ProductChoice> choice;
+    std::string name = "eaq plain product";
+  };
+
+  explicit State(CudaContext& of)
+      : context(of),
+        workspace(of.allocate(workspace_bytes, "the products' workspace")),
+        memory(of.description().uuid, cublasLtGetVersion()),
+        lt(start_cublaslt()) {
+    for (cudaEvent_t& event : clock) check(cudaEventCreate(&event), "cudaEventCreate: making an event");
+  }
+  ~State() {
+    for (cudaEvent_t event : clock) cudaEventDestroy(event);
+  }
+
+  /// What failed, or null.
+  const char* submit(const Plan& plan, const ProductChoice& choice, const GemmCall& call) {
+    if (const auto* algorithm = std::get_if<LtAlgorithm>(&choice))
+      return plan.lt.submit(*algorithm, call, workspace, context.stream());
+    return kernel_cuda::submit(*std::get<const HopperProduct*>(choice), context, call, workspace);
+  }
+
+  bool can_run(const Plan& plan, const ProductChoice& choice, const GemmCall& call) const {
+    if (const auto* algorithm = std::get_if<LtAlgorithm>(&choice)) return fused_by_cublaslt(call) && plan.lt.takes(*algorithm);
+    return runs_on_hopper(context, call) && suits(*std::get<const HopperProduct*>(choice), context, call);
+  }
+
+  std::vector<ProductChoice> candidates(const Plan& plan, const GemmCall& call) const {
+    std::vector<ProductChoice> all;
+    if (fused_by_cublaslt(call))
+      for (const LtAlgorithm& algorithm : plan.lt.proposals()) all.emplace_back(algorithm);
+    for (const HopperProduct& product : hopper_products())
+      if (const ProductChoice choice = &product; can_run(plan, choice, call)) all.push_back(choice);
+    return all;
+  }
+
+  /// Milliseconds of some runs; nothing where it does not run. In a recording, as models run: how long the host takes to submit
+  /// one differs from candidate to candidate and must not count.
+  std::optional<float> time(const Plan& plan, const ProductChoice& choice, const GemmCall& call) {
+    try {
+      const auto runs = context.record([&] {
+        for (int i = 0; i < timed_runs; ++i)
+          if (submit(plan, choice, call) != nullptr) throw DoesNotRun{};
+      });
+      runs->submit();
+      check(cudaEventRecord(clock[0], context.stream()), "cudaEventRecord: timing a product");
+      runs->submit();
+      check(cudaEventRecord(clock[1], context.stream()), "cudaEventRecord: timing a product");
+      check(cudaEventSynchronize(clock[1]), "cudaEventSynchronize: timing a product");
+    } catch (const DoesNotRun&) {
+      return std::nullopt;
+    }
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, clock[0], clock[1]), "cudaEventElapsedTime: timing a product");
+    return milliseconds;
+  }
+
+  void choose(Plan& plan, const ProductKey& key, const GemmCall& call) {
+    if (const ProductChoice* known = memory.find(key); known != nullptr && can_run(plan, *known, call)) {
+      plan.choice = *known;
+      return;
+    }
+    // Trials write to y, so they must not add to it in place.
+    GemmCall trial = call;
+    DeviceMemory elsewhere;
+    if (call.residual != nullptr && call.residual->data == call.y.data) {
+      elsewhere =
+          context.allocate(static_cast<std::size_t>(call.y.rows * call.y.stride) * size_of(call.y.dtype), "a trial's result");
+      trial.y.data = elsewhere.data();
+    }
+    float best = 0;
+    for (const ProductChoice& candidate : candidates(plan, call)) {
+      const auto milliseconds = time(plan, candidate, trial);
+      if (!milliseconds || (plan.choice && *milliseconds >= best)) continue;
+      plan.choice = candidate;
+      best = *milliseconds;
+    }
+    if (plan.choice) memory.remember(key, *plan.choice);
+  }
+
+  std::string name(const Plan& plan, const ProductKey& key) const {
+    if (const auto* algorithm = std::get_if<LtAlgorithm>(&*plan.choice)) return plan.lt.name(*algorithm);
+    return full_name(*std::get<const HopperProduct*>(*plan.choice), static_cast<DType>(key.operands));
+  }
+
+  CudaContext& context;
+  DeviceMemory workspace;
+  ChoiceMemory memory;
+  LtHandle lt;
+  std::array<cudaEvent_t, 2> clock{};
+  std::map<ProductKey, Plan> plans;
+};
+
+bool fuses(const CudaContext& context, const GemmCall& call) { return fused_by_cublaslt(call) || runs_on_hopper(context, call); }
+
+Gemm::Gemm(CudaContext& context) : state_(std::make_unique<State>(context)) {}
+Gemm::~Gemm() = default;
+
+const std::string& Gemm::run(const GemmCall& call) {
+  const ProductKey key = key_of(call);
+  auto known = state_->plans.find(key);
+  if (known == state_->plans.end()) {
+    State::Plan plan{.lt = LtProduct(state_->lt.get(), key, workspace_bytes)};
+    state_->choose(plan, key, call);
+    if (plan.choice) plan.name = state_->name(plan, key);
+    state_->context.synchronise();
+    known = state_->plans.emplace(key, std::move(plan)).first;
+  }
+  const State::Plan& plan = known->second;
+  if (!plan.choice) {
+    plain_gemm(state_->context, call);
+  } else if (const char* failed = state_->submit(plan, *plan.choice, call)) {
+    throw Error(ErrorKind::unavailable, plan.name + ": multiplying: " + failed);
+  }
+  return plan.name;
+}
+
+}  // namespace eaq::kernel_cuda

@@ -1,0 +1,7 @@
+#include "eaq/kernel/cuda/hopper/product.cuh"
+
+namespace eaq::kernel_cuda {
+
+const char* run_bf16(HopperKernel kernel, const HopperCall& call) { return hopper::run<cutlass::bfloat16_t>(kernel, call); }
+
+}  // namespace eaq::kernel_cuda

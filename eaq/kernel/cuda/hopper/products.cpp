@@ -1,0 +1,63 @@
+#include "eaq/kernel/cuda/hopper/products.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace eaq::kernel_cuda {
+namespace {
+
+// 4096 rows and 768 columns are 128 tiles of 128 x 192: what an H200's 132 multiprocessors take at once. Small tiles are for few
+// rows, and splits of k for few rows of few columns. A split is another argument of the same kernel.
+constexpr HopperProduct products[] = {
+    {"128x192x64 cooperative", HopperKernel::cooperative_128x192}, {"128x256x64 cooperative", HopperKernel::cooperative_128x256},
+    {"128x128x64 pingpong", HopperKernel::pingpong_128x128},       {"64x64x128 pingpong", HopperKernel::pingpong_64x64},
+    {"128x64x128 stream-k", HopperKernel::stream_k_128x64},        {"128x64x128 split-k 2", HopperKernel::stream_k_128x64, 2},
+    {"128x64x128 split-k 3", HopperKernel::stream_k_128x64, 3},    {"128x64x128 split-k 4", HopperKernel::stream_k_128x64, 4},
+    {"128x64x128 split-k 6", HopperKernel::stream_k_128x64, 6},
+};
+
+// The card's copy engine takes rows of whole 16 bytes that begin at multiples of 16, and 32-bit sizes.
+bool fits(const Matrix& m) {
+  constexpr std::int64_t whole = 8, most = std::numeric_limits<std::int32_t>::max();
+  return m.rows > 0 && m.rows <= most && m.cols > 0 && m.cols <= most && m.cols % whole == 0 && m.stride % whole == 0 &&
+         reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0;
+}
+
+std::int64_t tiles(std::int64_t elements, std::int64_t tile) { return (elements + tile - 1) / tile; }
+
+}  // namespace
+
+std::span<const HopperProduct> hopper_products() { return products; }
+
+const HopperProduct* find_hopper_product(std::string_view name) {
+  const auto* found = std::find_if(std::begin(products), std::end(products), [&](const auto& p) { return p.name == name; });
+  return found == std::end(products) ? nullptr : found;
+}
+
+bool runs_on_hopper(const CudaContext& context, const GemmCall& call) {
+  const DType type = call.x.dtype;
+  if (context.architecture() != 90 || (type != DType::f16 && type != DType::bf16)) return false;
+  if (call.w.dtype != type || call.y.dtype != type || (call.residual != nullptr && call.residual->dtype != type)) return false;
+  if (call.activation != Activation::none && call.activation != Activation::gelu && call.activation != Activation::gelu_tanh)
+    return false;
+  return fits(call.x) && fits(call.w) && fits(call.y) && (call.residual == nullptr || fits(*call.residual));
+}
+
+bool suits(const HopperProduct& product, const CudaContext& context, const GemmCall& call) {
+  if (product.splits == 1) return true;
+  // A split has a whole depth of its own, and the card is not full without it.
+  return tiles(call.x.cols, 128) >= product.splits &&
+         tiles(call.y.rows, 128) * tiles(call.y.cols, 64) < context.multiprocessors();
+}
+
+const char* submit(const HopperProduct& product, const CudaContext& context, const GemmCall& call,
+                   const DeviceMemory& workspace) {
+  const HopperCall made{call, product.splits, context.multiprocessors(), workspace.data(), workspace.size(), context.stream()};
+  return (call.x.dtype == DType::f16 ? run_f16 : run_bf16)(product.kernel, made);
+}
+
+std::string full_name(const HopperProduct& product, DType operands) {
+  return "cutlass " + std::string(name_of(operands)) + " " + std::string(product.name);
+}
+
+}  // namespace eaq::kernel_cuda

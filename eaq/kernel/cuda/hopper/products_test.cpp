@@ -1,0 +1,272 @@
+// Every one of Hopper's products against a plain one, on a card: EAQ_REQUIRE_GPU=1 makes its absence a failure.
+#include "eaq/kernel/cuda/hopper/products.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+
+#include "eaq/kernel/cuda/choice.h"
+#include "eaq/kernel/cuda/gemm.h"
+
+namespace {
+
+using namespace eaq;
+using kernel_cuda::CudaContext;
+using kernel_cuda::GemmCall;
+using kernel_cuda::HopperProduct;
+
+// The card, or why there is none of these.
+std::unique_ptr<CudaContext> hopper_card(std::string& reason) {
+  try {
+    auto card = std::make_unique<CudaContext>();
+    if (card->architecture() == 90) return card;
+    reason = "the card is " + card->description().isa + ", not sm_90";
+  } catch (const Error& error) {
+    reason = error.what();
+  }
+  return nullptr;
+}
+
+// A test that wants one: the context in `card`.
+#define ON_A_HOPPER_CARD(card)                                                                                   \
+  std::string reason;                                                                                            \
+  const std::unique_ptr<CudaContext> card = hopper_card(reason);                                                 \
+  if (card == nullptr) {                                                                                         \
+    const char* required = std::getenv("EAQ_REQUIRE_GPU");                                                       \
+    if (required != nullptr && std::string_view(required) == "1") FAIL() << "EAQ_REQUIRE_GPU=1, and " << reason; \
+    GTEST_SKIP() << reason;                                                                                      \
+  }                                                                                                              \
+  static_assert(true)
+
+double applied(Activation activation, double x) {
+  if (activation == Activation::gelu) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+  if (activation == Activation::gelu_tanh) return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  return x;
+}
+
+// Random values of a type in the card's memory, rows apart by a stride.
+template <class T>
+class Values {
+ public:
+  Values(CudaContext& context, std::int64_t rows, std::int64_t cols, std::int64_t stride, float scale, unsigned seed)
+      : host(static_cast<std::size_t>(rows * stride)), memory(context.allocate(host.size() * sizeof(T), "values of a test")) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal(0, scale);
+    for (T& value : host) value = T(normal(random));
+    context.upload(memory.data(), std::as_bytes(std::span(host)));
+    matrix = {dtype_of<T>(), memory.data(), rows, cols, stride};
+  }
+  float at(std::int64_t row, std::int64_t col) const {
+    return static_cast<float>(host[static_cast<std::size_t>(row * matrix.stride + col)]);
+  }
+
+  std::vector<T> host;
+  DeviceMemory memory;
+  Matrix matrix;
+};
+
+enum class Added { nothing, residual, itself };
+
+template <class T>
+class Operands {
+ public:
+  // Rows are apart by more than they are long, and one more of y's than are written shows what should have stayed.
+  Operands(CudaContext& of, std::int64_t m, std::int64_t n, std::int64_t k)
+      : context(of),
+        x(of, m, k, k + 8, 1, 1),
+        w(of, n, k, k + 16, 1 / std::sqrt(static_cast<float>(k)), 2),
+        bias(of, 1, n, n, 1, 3),
+        residual(of, m, n, n + 24, 1, 4),
+        before(of, m + 1, n, n + 8, 1, 5),
+        y(of.allocate(before.memory.size(), "a test's result")),
+        workspace(of.allocate(std::size_t{64} << 20, "a test's workspace")),
+        sums(static_cast<std::size_t>(m * n)) {
+    const DeviceMemory exact = of.allocate(sums.size() * sizeof(float), "a test's sums");
+    kernel_cuda::plain_gemm(of, {.x = x.matrix, .w = w.matrix, .y = {DType::f32, exact.data(), m, n, n}});
+    of.download(std::as_writable_bytes(std::span(sums)), exact.data());
+  }
+
+  GemmCall call(Activation activation, bool biased, Added added) {
+    given = {dtype_of<T>(), y.data(), x.matrix.rows, w.matrix.rows, before.matrix.stride};
+    context.upload(y.data(), std::as_bytes(std::span(before.host)));
+    GemmCall made{
+        .x = x.matrix, .w = w.matrix, .y = given, .bias = biased ? bias.memory.data() : nullptr, .activation = activation};
+    if (added != Added::nothing) made.residual = added == Added::itself ? &given : &residual.matrix;
+    return made;
+  }
+
+  // y against the exact sums of the operands, rounded once.
+  void expect(Activation activation, bool biased, Added added) const {
+    std::vector<T> got(before.host.size());
+    context.download(std::as_writable_bytes(std::span(got)), y.data());
+    const double half_a_step = dtype_of<T>() == DType::f16 ? 0x1p-11 : 0x1p-8;
+    const std::int64_t m = given.rows, n = given.cols, stride = given.stride;
+    for (std::int64_t row = 0; row <= m; ++row) {
+      for (std::int64_t col = 0; col < stride; ++col) {
+        const auto i = static_cast<std::size_t>(row * stride + col);
+        if (row == m || col >= n) {
+          ASSERT_EQ(got[i].bits, before.host[i].bits) << "written outside of y: row " << row << ", column " << col;
+          continue;
+        }
+        double expected = sums[static_cast<std::size_t>(row * n + col)] + (biased ? double{bias.at(0, col)} : 0.0);
+        expected = applied(activation, expected);
+        if (added == Added::residual) expected += residual.at(row, col);
+        if (added == Added::itself) expected += before.at(row, col);
+        ASSERT_NEAR(static_cast<float>(got[i]), expected, half_a_step * std::abs(expected) + 3e-5)
+            << "row " << row << ", column " << col;
+      }
+    }
+  }
+
+  // The plain product that the others are held against, in a few places.
+  void expect_sums() const {
+    for (std::size_t i = 0; i < sums.size(); i += 1 + sums.size() / 50) {
+      const auto row = static_cast<std::int64_t>(i) / w.matrix.rows, col = static_cast<std::int64_t>(i) % w.matrix.rows;
+      double sum = 0;
+      for (std::int64_t j = 0; j < x.matrix.cols; ++j) sum += double{x.at(row, j)} * w.at(col, j);
+      ASSERT_NEAR(sums[i], sum, 1e-5);
+    }
+  }
+
+  CudaContext& context;
+  Values<T> x, w, bias, residual, before;
+  DeviceMemory y, workspace;
+  std::vector<float> sums;
+  Matrix given;
+};
+
+template <class T>
+void expect_every_product(CudaContext& context, std::int64_t m) {
+  for (const std::int64_t n : {768, 776, 3072}) {
+    for (const std::int64_t k : {768, 72}) {
+      Operands<T> operands(context, m, n, k);
+      operands.expect_sums();
+      for (const HopperProduct& product : kernel_cuda::hopper_products()) {
+        for (const Activation activation : {Activation::none, Activation::gelu, Activation::gelu_tanh}) {
+          for (const bool biased : {false, true}) {
+            for (const Added added : {Added::nothing, Added::residual, Added::itself}) {
+              SCOPED_TRACE(full_name(product, dtype_of<T>()) + ", " + std::to_string(m) + " x " + std::to_string(n) + " x " +
+                           std::to_string(k) + ", activation " + std::to_string(static_cast<int>(activation)) +
+                           (biased ? ", bias" : "") + (added != Added::nothing ? ", residual" : "") +
+                           (added == Added::itself ? " in place" : ""));
+              const GemmCall call = operands.call(activation, biased, added);
+              ASSERT_TRUE(runs_on_hopper(context, call));
+              if (!suits(product, context, call)) continue;
+              ASSERT_EQ(submit(product, context, call, operands.workspace), nullptr);
+              ASSERT_NO_THROW(context.synchronise());
+              operands.expect(activation, biased, added);
+              if (testing::Test::HasFatalFailure()) return;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+class Hopper : public testing::TestWithParam<int> {};
+TEST_P(Hopper, EveryProductOfHalvesIsThatOfPlainSums) {
+  ON_A_HOPPER_CARD(card);
+  expect_every_product<f16>(*card, GetParam());
+}
+TEST_P(Hopper, EveryProductOfBfloat16sIsThatOfPlainSums) {
+  ON_A_HOPPER_CARD(card);
+  expect_every_product<bf16>(*card, GetParam());
+}
+INSTANTIATE_TEST_SUITE_P(Rows, Hopper, testing::Values(1, 17, 128, 300));
+
+// Each kernel of a chain may begin before the one ahead of it ends, and each of these reads what that one wrote.
+TEST(HopperChain, ARecordedOneGivesTheSameBitsAsStepsOneByOne) {
+  ON_A_HOPPER_CARD(card);
+  CudaContext& context = *card;
+  constexpr std::int64_t m = 300, n = 768;
+  Operands<bf16> o(context, m, n, n);
+  const DeviceMemory other = context.allocate(static_cast<std::size_t>(m * n) * 2, "a test's other result");
+  for (const HopperProduct& product : kernel_cuda::hopper_products()) {
+    const auto chain = [&](bool one_by_one) {
+      GemmCall to = o.call(Activation::gelu, true, Added::nothing), fro = to;
+      to.y = {DType::bf16, other.data(), m, n, n};
+      fro.x = to.y, fro.activation = Activation::none, fro.residual = &o.residual.matrix;
+      const auto submit_all = [&] {
+        for (int i = 0; i < 10; ++i) {
+          to.x = i == 0 ? o.x.matrix : fro.y;
+          for (const GemmCall* call : {&to, &fro}) {
+            ASSERT_EQ(submit(product, context, *call, o.workspace), nullptr);
+            if (one_by_one) context.synchronise();
+          }
+          kernel_cuda::activation(context, Activation::tanh, fro.y, fro.y);
+          if (one_by_one) context.synchronise();
+        }
+      };
+      if (one_by_one) {
+        submit_all();
+      } else {
+        const auto recorded = context.record(submit_all);
+        for (int i = 0; i < 20; ++i) recorded->submit();
+      }
+      std::vector<bf16> got(o.before.host.size());
+      context.download(std::as_writable_bytes(std::span(got)), o.y.data());
+      return got;
+    };
+    if (!suits(product, context, o.call(Activation::none, false, Added::nothing))) continue;
+    const std::vector<bf16> expected = chain(true), got = chain(false);
+    for (std::size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i].bits, expected[i].bits) << product.name << ", element " << i;
+  }
+}
+
+TEST(HopperProducts, FuseGeluByErfWhereRowsAreWhole) {
+  ON_A_HOPPER_CARD(card);
+  Operands<bf16> o(*card, 128, 768, 72);
+  GemmCall call = o.call(Activation::gelu, true, Added::residual);
+  ASSERT_TRUE(kernel_cuda::fuses(*card, call));
+  EXPECT_EQ(kernel_cuda::multiply(*card, call).find("cutlass bf16 "), 0u);
+  o.expect(Activation::gelu, true, Added::residual);
+  call.w.rows = call.y.cols = 770;
+  EXPECT_FALSE(kernel_cuda::fuses(*card, call));
+  call.w.rows = call.y.cols = 768, call.x.data += 8;
+  EXPECT_FALSE(kernel_cuda::fuses(*card, call));
+}
+
+// Whoever wins: cuBLASLt's and these compete.
+TEST(HopperProducts, TheChosenOneIsRight) {
+  ON_A_HOPPER_CARD(card);
+  for (const std::int64_t m : {128, 4096}) {
+    Operands<f16> o(*card, m, 768, 768);
+    for (const Added added : {Added::nothing, Added::residual, Added::itself}) {
+      const GemmCall call = o.call(Activation::none, true, added);
+      RecordProperty("kernel", kernel_cuda::multiply(*card, call));
+      o.expect(Activation::none, true, added);
+    }
+  }
+}
+
+TEST(HopperProducts, HaveNamesOfTheirOwn) {
+  for (const HopperProduct& product : kernel_cuda::hopper_products())
+    EXPECT_EQ(kernel_cuda::find_hopper_product(product.name), &product);
+  EXPECT_EQ(kernel_cuda::find_hopper_product("128x128x64 by hand"), nullptr);
+}
+
+TEST(ProductChoices, AreRememberedPerCardAndLibrary) {
+  const std::string card = "GPU-of-a-test";
+  kernel_cuda::LtAlgorithm algorithm{};
+  for (std::size_t i = 0; i < algorithm.size(); ++i) algorithm[i] = static_cast<unsigned char>(5 * i);
+  const kernel_cuda::ProductKey ours{.m = 4096, .n = 768, .k = 3072}, theirs{.m = 1, .n = 50304, .k = 768};
+  {
+    kernel_cuda::ChoiceMemory memory(card, 130102);
+    memory.remember(ours, kernel_cuda::hopper_products().data());
+    memory.remember(theirs, algorithm);
+  }
+  const kernel_cuda::ChoiceMemory memory(card, 130102), updated(card, 130103);
+  ASSERT_NE(memory.find(ours), nullptr);
+  ASSERT_NE(memory.find(theirs), nullptr);
+  EXPECT_EQ(*memory.find(ours), kernel_cuda::ProductChoice(kernel_cuda::hopper_products().data()));
+  EXPECT_EQ(*memory.find(theirs), kernel_cuda::ProductChoice(algorithm));
+  EXPECT_EQ(memory.find({.m = 2}), nullptr);
+  EXPECT_EQ(updated.find(ours), nullptr);
+  std::filesystem::remove(cache_folder() / ("products-" + card + ".txt"));
+}
+
+}  // namespace
