@@ -1,19 +1,33 @@
 // What the two sides of Hopper's products share: that which knows CUTLASS (product.cuh) and that which does not (products.cpp).
+// Nothing of the house is included, so that a change there does not compile CUTLASS's kernels anew, which takes minutes.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
-#include "eaq/kernel/cuda.h"
+struct CUstream_st;
 
 namespace eaq::kernel_cuda {
 
 /// By schedule and tile, [rows of y] x [columns of y].
 enum class HopperKernel { pingpong_64x64, pingpong_128x128, cooperative_128x192, cooperative_128x256, stream_k_128x64 };
 
-struct HopperCall : GemmCall {
+enum class HopperActivation { none, gelu, gelu_tanh };
+
+struct HopperRows {
+  void* data = nullptr;
+  std::int64_t stride = 0;  ///< in elements
+};
+
+/// y [m, n] = activation(x [m, k] w^T [n, k] + bias [n]) + residual [m, n], all of one type.
+struct HopperCall {
+  int m = 0, n = 0, k = 0;
+  HopperRows x, w, y, residual;  ///< residual: no data where there is none
+  const void* bias = nullptr;    ///< or null
+  HopperActivation activation = HopperActivation::none;
   int splits = 1;  ///< of k, in stream_k_128x64; 1: as its heuristic has it
   int multiprocessors = 0;
-  std::byte* workspace = nullptr;
+  void* workspace = nullptr;
   std::size_t workspace_bytes = 0;
   CUstream_st* stream = nullptr;
 };

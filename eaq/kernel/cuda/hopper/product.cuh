@@ -43,7 +43,7 @@ namespace eaq::kernel_cuda {
 
 /// Which activation an epilogue applies: CUTLASS hands it to every call of ChosenActivation.
 struct ChosenActivationArguments {
-  Activation activation;
+  HopperActivation activation;
 };
 
 template <class T>
@@ -55,10 +55,10 @@ struct ChosenActivation<cutlass::Array<float, N>> {
   using Values = cutlass::Array<float, N>;
   // The branch is the same for all threads, and outside the loops.
   __device__ Values operator()(Values values, const ChosenActivationArguments& chosen) const {
-    if (chosen.activation == Activation::gelu) {
+    if (chosen.activation == HopperActivation::gelu) {
 #pragma unroll
       for (int i = 0; i < N; ++i) values[i] = fast_gelu(values[i]);
-    } else if (chosen.activation == Activation::gelu_tanh) {
+    } else if (chosen.activation == HopperActivation::gelu_tanh) {
 #pragma unroll
       for (int i = 0; i < N; ++i) values[i] = fast_gelu_tanh(values[i]);
     }
@@ -98,19 +98,19 @@ class TiledProduct {
 
   static typename Kernel::Arguments arguments(const HopperCall& c) {
     const auto rows = [](std::int64_t stride) { return cute::make_stride(stride, cute::Int<1>{}, std::int64_t{0}); };
-    const auto* bias = reinterpret_cast<const Element*>(c.bias);
+    const HopperRows& added = c.residual.data != nullptr ? c.residual : c.y;
     typename Kernel::Arguments made{};
     made.mode = cutlass::gemm::GemmUniversalMode::kGemm;
-    made.problem_shape = {static_cast<int>(c.x.rows), static_cast<int>(c.w.rows), static_cast<int>(c.x.cols), 1};
-    made.mainloop.ptr_A = reinterpret_cast<const Element*>(c.x.data), made.mainloop.dA = rows(c.x.stride);
-    made.mainloop.ptr_B = reinterpret_cast<const Element*>(c.w.data), made.mainloop.dB = rows(c.w.stride);
-    const Matrix& added = c.residual != nullptr ? *c.residual : c.y;
-    made.epilogue.ptr_C = reinterpret_cast<const Element*>(added.data), made.epilogue.dC = rows(added.stride);
-    made.epilogue.ptr_D = reinterpret_cast<Element*>(c.y.data), made.epilogue.dD = rows(c.y.stride);
-    typename Fused::Arguments fused{{{c.residual != nullptr ? 1.0f : 0.0f}, {nullptr}, {}},  // the residual's scale
-                                    {},                                                      // the residual
-                                    {{{}, {bias, Element(0), {}}, {}}, {c.activation}},      // accumulator, bias, sum; activation
-                                    {}};
+    made.problem_shape = {c.m, c.n, c.k, 1};
+    made.mainloop.ptr_A = static_cast<const Element*>(c.x.data), made.mainloop.dA = rows(c.x.stride);
+    made.mainloop.ptr_B = static_cast<const Element*>(c.w.data), made.mainloop.dB = rows(c.w.stride);
+    made.epilogue.ptr_C = static_cast<const Element*>(added.data), made.epilogue.dC = rows(added.stride);
+    made.epilogue.ptr_D = static_cast<Element*>(c.y.data), made.epilogue.dD = rows(c.y.stride);
+    typename Fused::Arguments fused{
+        {{c.residual.data != nullptr ? 1.0f : 0.0f}, {nullptr}, {}},                        // the residual's scale
+        {},                                                                                 // the residual
+        {{{}, {static_cast<const Element*>(c.bias), Element(0), {}}, {}}, {c.activation}},  // accumulator, bias, sum; activation
+        {}};
     made.epilogue.thread = fused;
     made.hw_info.sm_count = c.multiprocessors;
     if constexpr (std::is_same_v<Scheduler, StreamK>) made.scheduler.splits = c.splits;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 namespace eaq::kernel_cuda {
 namespace {
@@ -23,6 +24,13 @@ bool fits(const Matrix& m) {
          reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0;
 }
 
+std::optional<HopperActivation> activation_of(Activation activation) {
+  if (activation == Activation::none) return HopperActivation::none;
+  if (activation == Activation::gelu) return HopperActivation::gelu;
+  if (activation == Activation::gelu_tanh) return HopperActivation::gelu_tanh;
+  return std::nullopt;
+}
+
 std::int64_t tiles(std::int64_t elements, std::int64_t tile) { return (elements + tile - 1) / tile; }
 
 }  // namespace
@@ -38,8 +46,7 @@ bool runs_on_hopper(const CudaContext& context, const GemmCall& call) {
   const DType type = call.x.dtype;
   if (context.architecture() != 90 || (type != DType::f16 && type != DType::bf16)) return false;
   if (call.w.dtype != type || call.y.dtype != type || (call.residual != nullptr && call.residual->dtype != type)) return false;
-  if (call.activation != Activation::none && call.activation != Activation::gelu && call.activation != Activation::gelu_tanh)
-    return false;
+  if (!activation_of(call.activation)) return false;
   return fits(call.x) && fits(call.w) && fits(call.y) && (call.residual == nullptr || fits(*call.residual));
 }
 
@@ -52,7 +59,21 @@ bool suits(const HopperProduct& product, const CudaContext& context, const GemmC
 
 const char* submit(const HopperProduct& product, const CudaContext& context, const GemmCall& call,
                    const DeviceMemory& workspace) {
-  const HopperCall made{call, product.splits, context.multiprocessors(), workspace.data(), workspace.size(), context.stream()};
+  const auto rows = [](const Matrix& m) { return HopperRows{m.data, m.stride}; };
+  const HopperCall made{.m = static_cast<int>(call.x.rows),
+                        .n = static_cast<int>(call.w.rows),
+                        .k = static_cast<int>(call.x.cols),
+                        .x = rows(call.x),
+                        .w = rows(call.w),
+                        .y = rows(call.y),
+                        .residual = call.residual != nullptr ? rows(*call.residual) : HopperRows{},
+                        .bias = call.bias,
+                        .activation = *activation_of(call.activation),
+                        .splits = product.splits,
+                        .multiprocessors = context.multiprocessors(),
+                        .workspace = workspace.data(),
+                        .workspace_bytes = workspace.size(),
+                        .stream = context.stream()};
   return (call.x.dtype == DType::f16 ? run_f16 : run_bf16)(product.kernel, made);
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "eaq/kernel/cuda.h"
 #include "eaq/kernel/cuda/hopper/kernels.h"
 
 namespace eaq::kernel_cuda {
