@@ -104,11 +104,12 @@ struct GemmCall {
 
 /// Sums are f32. The first call of a shape chooses its algorithm by measurement, which takes milliseconds and must not fall into
 /// a recording; the choice is remembered per card. Candidates are cuBLASLt's algorithms and, on sm_90, kernels by CUTLASS with an
-/// epilogue of our own. Returns the name of the kernel that ran ("cublasLt bf16 ...", "cutlass bf16 ...", or "eaq plain product" where
-/// neither has one). Error{unavailable} with the library's reason.
+/// epilogue of our own. Returns the name of the kernel that ran ("cublasLt bf16 ...", "cutlass bf16 ...", or "eaq plain product"
+/// where neither has one). Error{unavailable} with the library's reason.
 const std::string& multiply(CudaContext& context, const GemmCall& call);
-/// Whether multiply() can do all of a call's activation and residual; otherwise they want kernels of their own after it. cuBLASLt's
-/// GELU is the tanh form and takes no residual; on sm_90 16-bit calls with rows of whole 16 bytes have both forms, with a residual too.
+/// Whether multiply() can do all of a call's activation and residual; otherwise they want kernels of their own after it.
+/// cuBLASLt's GELU is the tanh form and takes no residual; on sm_90 16-bit calls with rows of whole 16 bytes have both forms,
+/// with a residual too.
 bool fuses(const CudaContext& context, const GemmCall& call);
 
 /// The same for at most 8 rows, by a kernel of our own whose time is that of reading the weight; it fuses everything.
