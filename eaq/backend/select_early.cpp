@@ -17,9 +17,27 @@ std::size_t writer_of(const Program& program, Value value) {
   return program.steps.size();
 }
 
+// Values that the last attention before a step needs all rows of: of these there is nothing to spare.
+std::vector<bool> needed_whole(const Program& program, std::size_t before) {
+  std::vector<bool> needed(program.values.size(), false);
+  bool passed_attention = false;
+  for (std::size_t i = before; i-- > 0;) {
+    const Op& op = program.steps[i].op;
+    const auto writes = writes_of(op);
+    const bool is_last_attention = !passed_attention && std::holds_alternative<AttentionOp>(op);
+    passed_attention = passed_attention || is_last_attention;
+    if (!is_last_attention &&
+        std::none_of(writes.begin(), writes.end(), [&](Value v) { return needed[static_cast<std::size_t>(v)]; }))
+      continue;
+    for (const Value v : reads_of(op)) needed[static_cast<std::size_t>(v)] = true;
+  }
+  return needed;
+}
+
 class Mover {
  public:
-  Mover(Program& program, bool last) : program_(program), last_(last) {}
+  Mover(Program& program, std::size_t select, bool last)
+      : program_(program), last_(last), whole_(needed_whole(program, select)) {}
 
   // The value that holds only the kept rows of `value`: its writer is redone on kept rows where that is possible, otherwise the
   // rows are selected.
@@ -30,7 +48,7 @@ class Mover {
     const Value few = new_value(value);
     done_.emplace_back(value, few);
     Step step = program_.steps[at];
-    if (redo(step, few)) {
+    if (!whole_[static_cast<std::size_t>(value)] && redo(step, few)) {
       made_.push_back(std::move(step));
     } else {
       made_.push_back({program_.steps[at].site, StepKind::other, program_.steps[at].format, SelectOp{last_, value, few}, {}});
@@ -65,6 +83,7 @@ class Mover {
 
   Program& program_;
   bool last_;
+  std::vector<bool> whole_;
   std::vector<std::pair<Value, Value>> done_;
   std::vector<Step> made_;
 };
@@ -93,7 +112,7 @@ void select_early(Program& program) {
   if (select == program.steps.end()) return;
   const SelectOp op = std::get<SelectOp>(select->op);
   const auto at = static_cast<std::size_t>(select - program.steps.begin());
-  Mover mover(program, op.last);
+  Mover mover(program, at, op.last);
   const Value few = mover.kept(op.in);
   std::vector<Step> made = mover.take();
   auto& steps = program.steps;

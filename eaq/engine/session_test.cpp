@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <fstream>
 #include <random>
+#include <set>
 
 #include "eaq/base/json.h"
 #include "eaq/engine/testing.h"
@@ -216,6 +217,14 @@ TEST(Select, IsMovedUpSoThatTheLastBlockRunsOneRowASequence) {
     return flops;
   };
   EXPECT_LT(cost(fused), 0.9 * cost(plain));
+}
+
+TEST(Select, LeavesNothingToBeComputedTwice) {
+  Session session(packed(tiny_distilbert, "fp32"));
+  std::set<std::pair<std::string, StepKind>> seen;
+  for (const Step& step : session.program().steps) {
+    if (!std::holds_alternative<SelectOp>(step.op)) EXPECT_TRUE(seen.emplace(step.site, step.kind).second) << step.site;
+  }
 }
 
 TEST(Generation, GreedyEqualsTransformers) {

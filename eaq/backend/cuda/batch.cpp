@@ -34,13 +34,17 @@ std::int32_t shown_rows(std::span<const std::uint8_t> mask) {
 CudaBatch::CudaBatch(ExecutionContext& context, const Batch& batch)
     : context_(context), rows_(batch.rows()), sequences_(batch.sequences()) {
   std::vector<std::int32_t> sequence_of, shown;
+  bool holes = false;  // a key is hidden that others follow
   for (std::int64_t s = 0; s < batch.sequences(); ++s) {
     const auto i = static_cast<std::size_t>(s);
     const std::int32_t first = batch.row_begin[i], rows = batch.row_begin[i + 1] - first;
     sequence_of.insert(sequence_of.end(), static_cast<std::size_t>(rows), static_cast<std::int32_t>(s));
     longest_ = std::max<std::int64_t>(longest_, rows);
-    if (!batch.key_mask.empty())
-      shown.push_back(shown_rows(batch.key_mask.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(rows))));
+    if (batch.key_mask.empty()) continue;
+    const auto mask = batch.key_mask.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(rows));
+    shown.push_back(shown_rows(mask));
+    const auto to_last = mask.first(static_cast<std::size_t>(shown.back()));
+    holes = holes || std::find(to_last.begin(), to_last.end(), 0) != to_last.end();
   }
   Pieces pieces;
   ids_ = pieces.add(batch.ids);
@@ -50,7 +54,7 @@ CudaBatch::CudaBatch(ExecutionContext& context, const Batch& batch)
   if (!batch.past.empty()) past_ = pieces.add(batch.past);
   if (!batch.key_mask.empty()) {
     shown_ = pieces.add(std::span<const std::int32_t>(shown));
-    mask_ = pieces.add(batch.key_mask);
+    if (holes) mask_ = pieces.add(batch.key_mask);
   }
   const std::vector<std::int32_t> none(static_cast<std::size_t>(sequences_));
   bad_ = pieces.add(std::span<const std::int32_t>(none));

@@ -24,7 +24,8 @@ class CudaBatch final : public PlacedBatch {
   const std::int32_t* row_begin() const { return at(row_begin_); }
   const std::int32_t* sequence_of() const { return at(sequence_of_); }  ///< [rows]
   const std::int32_t* past() const { return at(past_); }                ///< null: no cache in use
-  const std::int32_t* shown() const { return at(shown_); }              ///< [sequences] as AttentionCall has it; null: no mask
+  const std::int32_t* shown() const { return at(shown_); }              ///< [sequences] as AttentionCall has it; null: all rows
+  /// Null where all that is hidden lies behind what is shown, as padding does: then nobody need look at each key.
   const std::uint8_t* mask() const { return reinterpret_cast<const std::uint8_t*>(at(mask_)); }
   std::int64_t longest() const { return longest_; }  ///< rows of the longest sequence
 

@@ -4,6 +4,7 @@
 
 #include "eaq/base/base.h"
 #include "eaq/kernel/cuda/attention.cuh"
+#include "eaq/kernel/cuda/hopper/attention.h"
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
 
@@ -50,7 +51,7 @@ AttentionView view_of(const AttentionCall& c) {
     a.keys = {c.qkv.data + width * bytes, c.qkv.stride, c.qkv.dtype};
     a.values = {c.qkv.data + 2 * width * bytes, c.qkv.stride, c.qkv.dtype};
   }
-  a.row_begin = c.row_begin, a.mask = c.mask, a.shown = c.mask != nullptr ? c.shown : nullptr;
+  a.row_begin = c.row_begin, a.mask = c.mask, a.shown = c.shown;
   return a;
 }
 
@@ -77,6 +78,7 @@ std::string_view attention(CudaContext& context, const AttentionCall& call) {
   const bool single = (call.longest == 1 || call.first_query_only) && call.head_dim <= 128;
   if (call.cache.keys != nullptr && !(single && call.longest == 1)) append(context, call);
   if (single) return attention_of_single_queries(context, call), "eaq attention, single queries";
+  if (fits_hopper_attention(context, call)) return attention_on_hopper(context, call), "eaq attention, wgmma";
   if (fits_tensor_cores(context, call)) {
     (call.qkv.dtype == DType::f16 ? attention_of_f16 : attention_of_bf16)(context, call);
     return "eaq attention, tensor cores";

@@ -6,8 +6,9 @@
 
 namespace eaq::kernel_cuda {
 
-/// Scores of keys that the mask hides. Far below any score, but finite: a query that sees none weighs all alike.
-constexpr float hidden_score = -1e30f;
+/// Scores of keys that the mask hides. Far below any score, but finite: a query that sees none weighs all alike. A power of two,
+/// so that it can be scaled without rounding.
+constexpr float hidden_score = -0x1p100f;
 
 /// An AttentionCall as kernels take it.
 struct AttentionView {

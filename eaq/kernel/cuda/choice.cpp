@@ -40,6 +40,14 @@ ProductKey key_of(const GemmCall& c) {
   return key;
 }
 
+ProductKey shared_by_neighbours(ProductKey key) {
+  // Eighths of an octave: what runs best differs little within.
+  const auto rows = static_cast<std::uint64_t>(key.m);
+  const std::uint64_t step = rows > 128 ? std::bit_ceil(rows) / 16 : 1;
+  key.m = static_cast<std::int64_t>((rows + step - 1) / step * step);
+  return key;
+}
+
 ChoiceMemory::ChoiceMemory(const std::string& card, std::size_t library)
     : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 4, cublasLt " + std::to_string(library)) {
   std::ifstream in(file_);

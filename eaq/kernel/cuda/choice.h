@@ -25,6 +25,10 @@ static_assert(sizeof(ProductKey) == ProductKey::fields * sizeof(std::int64_t));
 
 ProductKey key_of(const GemmCall& call);
 
+/// The key under which a product's choice is kept: row counts that lie close together share one, since batches of unpadded rows
+/// seldom have the same count twice.
+ProductKey shared_by_neighbours(ProductKey key);
+
 /// An algorithm of cuBLASLt's as its library writes it, or one of ours.
 using LtAlgorithm = std::array<unsigned char, 64>;
 using ProductChoice = std::variant<LtAlgorithm, const HopperProduct*>;

@@ -4,7 +4,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "eaq/kernel/kernel.h"
+#include "eaq/kernel/cuda.h"
 
 namespace eaq::kernel_cuda {
 
@@ -16,6 +16,32 @@ struct Rows {
 };
 inline Rows rows_of(const Matrix& m) { return {m.data, m.stride, m.dtype}; }
 
+/// A vector that kernels only read.
+__device__ inline Rows vector_of(const float* values) {
+  return {reinterpret_cast<std::byte*>(const_cast<float*>(values)), 0, DType::f32};
+}
+
+/// The storage of all that a kernel moves, where it is one: told to the compiler, it takes the branches out and loads can begin
+/// together.
+enum class Storage { f32, f16, bf16, mixed };
+template <Storage S, class... All>
+__device__ inline void assume(All&... all) {
+  if constexpr (S == Storage::f32) ((all.dtype = DType::f32), ...);
+  if constexpr (S == Storage::f16) ((all.dtype = DType::f16), ...);
+  if constexpr (S == Storage::bf16) ((all.dtype = DType::bf16), ...);
+}
+
+/// Calls `run` with the storage as a compile-time constant.
+template <class Run>
+void with_storage(std::initializer_list<DType> all, Run run) {
+  const DType first = *all.begin();
+  for (const DType dtype : all)
+    if (dtype != first) return run.template operator()<Storage::mixed>();
+  if (first == DType::f32) return run.template operator()<Storage::f32>();
+  if (first == DType::f16) return run.template operator()<Storage::f16>();
+  run.template operator()<Storage::bf16>();
+}
+
 /// Elements that may move at once, given every matrix that a kernel touches: 8, or 1.
 inline int moved_at_once(std::initializer_list<Matrix> all) {
   for (const Matrix& m : all) {
@@ -25,13 +51,52 @@ inline int moved_at_once(std::initializer_list<Matrix> all) {
   return 8;
 }
 
+/// Whether a norm's vectors can be read eight elements at once; it has none where they are null.
+inline bool moves_eight(const NormVectors& norm) {
+  return (reinterpret_cast<std::uintptr_t>(norm.gamma) | reinterpret_cast<std::uintptr_t>(norm.beta)) % 16 == 0;
+}
+
 __device__ inline float bf16_low(std::uint32_t pair) { return __uint_as_float(pair << 16); }
 __device__ inline float bf16_high(std::uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
 
+/// Eight elements as they lie; `high` is of f32 alone.
+struct Packed {
+  uint4 low, high;
+};
+__device__ inline Packed load_packed(const Rows& m, std::int64_t row, std::int64_t col) {
+  const std::int64_t at = row * m.stride + col;
+  Packed p;
+  if (m.dtype == DType::f32) {
+    const auto* from = reinterpret_cast<const uint4*>(m.data + at * 4);
+    p.low = from[0], p.high = from[1];
+  } else {
+    p.low = *reinterpret_cast<const uint4*>(m.data + at * 2);
+  }
+  return p;
+}
+__device__ inline void unpack(float (&out)[8], const Packed& p, DType dtype) {
+  const std::uint32_t words[4] = {p.low.x, p.low.y, p.low.z, p.low.w};
+  if (dtype == DType::f32) {
+    const std::uint32_t more[4] = {p.high.x, p.high.y, p.high.z, p.high.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) out[i] = __uint_as_float(words[i]), out[4 + i] = __uint_as_float(more[i]);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if (dtype == DType::bf16) {
+      out[2 * i] = bf16_low(words[i]), out[2 * i + 1] = bf16_high(words[i]);
+    } else {
+      const float2 pair = __half22float2(reinterpret_cast<const __half2&>(words[i]));
+      out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
+    }
+  }
+}
+
 template <int V>
 __device__ inline void load(float (&out)[V], const Rows& m, std::int64_t row, std::int64_t col) {
-  const std::int64_t at = row * m.stride + col;
   if constexpr (V == 1) {
+    const std::int64_t at = row * m.stride + col;
     if (m.dtype == DType::f32)
       out[0] = reinterpret_cast<const float*>(m.data)[at];
     else if (m.dtype == DType::f16)
@@ -40,24 +105,7 @@ __device__ inline void load(float (&out)[V], const Rows& m, std::int64_t row, st
       out[0] = __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(m.data)[at]);
   } else {
     static_assert(V == 8);
-    if (m.dtype == DType::f32) {
-      const auto* from = reinterpret_cast<const float4*>(m.data + at * 4);
-      const float4 low = from[0], high = from[1];
-      out[0] = low.x, out[1] = low.y, out[2] = low.z, out[3] = low.w;
-      out[4] = high.x, out[5] = high.y, out[6] = high.z, out[7] = high.w;
-      return;
-    }
-    const uint4 packed = *reinterpret_cast<const uint4*>(m.data + at * 2);
-    const std::uint32_t words[4] = {packed.x, packed.y, packed.z, packed.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (m.dtype == DType::bf16) {
-        out[2 * i] = bf16_low(words[i]), out[2 * i + 1] = bf16_high(words[i]);
-      } else {
-        const float2 pair = __half22float2(reinterpret_cast<const __half2&>(words[i]));
-        out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
-      }
-    }
+    unpack(out, load_packed(m, row, col), m.dtype);
   }
 }
 

@@ -1,6 +1,6 @@
 // A product for few rows, as decoding has them: its time is that of reading the weight once. A warp has a few outputs and reads
-// their rows of the weight, 16 bytes a lane; the input waits in shared memory as floats. The weight is on its way into the L2
-// before the kernel ahead has ended.
+// their rows of the weight, 16 bytes a lane; the input waits in shared memory as floats. The weight is on its way, into registers
+// where it fits there, before the kernel ahead has ended.
 #include <cuda_runtime.h>
 
 #include "eaq/kernel/cuda/elements.cuh"
@@ -11,6 +11,7 @@ namespace eaq::kernel_cuda {
 namespace {
 
 constexpr int threads = 256, warps = threads / 32, most_rows = 8;
+constexpr int most_held = 3;                    // loads of one row of the weight that a lane holds at once
 constexpr std::size_t most_shared = 60 * 1024;  // every architecture has 64 KiB, of which static arrays take some
 
 struct FewRows {
@@ -36,8 +37,9 @@ __device__ float row_sum(float x, float* parts) {
 }
 
 // Rows of the input as floats in shared memory, normed where that is asked for. A thread meets the same elements in every pass.
+// `gamma` and `beta`: of its first elements, read before.
 template <int R>
-__device__ void stage_input(const FewRows& f, float* x) {
+__device__ void stage_input(const FewRows& f, float* x, const Packed& gamma, const Packed& beta) {
   constexpr int warps_a_row = warps / R;
   __shared__ float parts[warps];
   const int row = static_cast<int>(threadIdx.x) / (32 * warps_a_row);
@@ -59,45 +61,88 @@ __device__ void stage_input(const FewRows& f, float* x) {
       for (int e = 0; e < 8; ++e) squares += (own[e] - mean) * (own[e] - mean);
     });
     const float scale = rsqrtf(row_sum<warps_a_row>(squares, parts) / static_cast<float>(f.k) + f.norm.epsilon);
+    const int first_col = static_cast<int>(threadIdx.x) % (32 * warps_a_row) * 8;
     for_own([&](float* own, int col) {
+      float g[8], b[8];
+      unpack(g, col == first_col ? gamma : load_packed(vector_of(f.norm.gamma), 0, col), DType::f32);
+      unpack(b, col == first_col ? beta : load_packed(vector_of(f.norm.beta), 0, col), DType::f32);
 #pragma unroll
-      for (int e = 0; e < 8; ++e) own[e] = (own[e] - mean) * scale * f.norm.gamma[col + e] + f.norm.beta[col + e];
+      for (int e = 0; e < 8; ++e) own[e] = (own[e] - mean) * scale * g[e] + b[e];
     });
   }
   __syncthreads();
 }
 
+// What eight weights add to each output's sums.
 template <int R, int Outputs>
+__device__ void add_products(float (&sums)[Outputs][R], const FewRows& f, const Packed (&packed)[Outputs], const float* x,
+                             int col) {
+  float weights[Outputs][8];
+#pragma unroll
+  for (int o = 0; o < Outputs; ++o) unpack(weights[o], packed[o], f.w.dtype);
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    const float4 low = *reinterpret_cast<const float4*>(x + r * f.k + col),
+                 high = *reinterpret_cast<const float4*>(x + r * f.k + col + 4);
+#pragma unroll
+    for (int o = 0; o < Outputs; ++o) {
+      const float(&w)[8] = weights[o];
+      sums[o][r] += w[0] * low.x + w[1] * low.y + w[2] * low.z + w[3] * low.w + w[4] * high.x + w[5] * high.y + w[6] * high.z +
+                    w[7] * high.w;
+    }
+  }
+}
+
+// Held: whether a lane holds all of its weights, most_held loads of each row at the most.
+template <int R, int Outputs, bool Held, Storage S>
 __global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
+  assume<S>(f.x, f.w);
   auto* x = reinterpret_cast<float*>(dynamic_shared());  // [R][k]
   __shared__ float parts[warps][Outputs * R];
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const int groups = warps / f.sharers, share = warp % f.sharers;
   const int block_first = static_cast<int>(blockIdx.x) * groups * Outputs, first = block_first + warp / f.sharers * Outputs;
 
-  const std::int64_t row_bytes = f.w.stride * (f.w.dtype == DType::f32 ? 4 : 2);
-  const std::int64_t last = min(block_first + groups * Outputs, f.n), bytes = (last - block_first) * row_bytes;
-  for (std::int64_t at = static_cast<std::int64_t>(threadIdx.x) * 128; at < bytes; at += threads * 128)
-    prefetch_l2(f.w.data + block_first * row_bytes + at);
+  const int first_of_lane = (share * 32 + lane) * 8, step = f.sharers * 32 * 8;
+  const auto load_outputs = [&](Packed(&packed)[Outputs], int at) {
+#pragma unroll
+    for (int o = 0; o < Outputs; ++o) packed[o] = load_packed(f.w, min(first + o, f.n - 1), at);
+  };
+  Packed held[Held ? most_held : 1][Outputs];
+  if constexpr (Held) {
+#pragma unroll
+    for (int i = 0; i < most_held; ++i)
+      if (const int at = first_of_lane + i * step; at < f.k) load_outputs(held[i], at);
+  } else {
+    const std::int64_t row_bytes = f.w.stride * (f.w.dtype == DType::f32 ? 4 : 2);
+    const std::int64_t last = min(block_first + groups * Outputs, f.n), bytes = (last - block_first) * row_bytes;
+    for (std::int64_t at = static_cast<std::int64_t>(threadIdx.x) * 128; at < bytes; at += threads * 128)
+      prefetch_l2(f.w.data + block_first * row_bytes + at);
+  }
+  Packed gamma{}, beta{};
+  if (const int at = static_cast<int>(threadIdx.x) % (32 * (warps / R)) * 8; f.norm.gamma != nullptr && at < f.k)
+    gamma = load_packed(vector_of(f.norm.gamma), 0, at), beta = load_packed(vector_of(f.norm.beta), 0, at);
+  // A thread's result: its place, and what is added to it. Most have none.
+  const int results = groups * Outputs * R, own = static_cast<int>(threadIdx.x);
+  const auto row_of = [&](int i) { return i % (Outputs * R) % R; };
+  const auto col_of = [&](int i) { return block_first + i / (Outputs * R) * Outputs + i % (Outputs * R) / R; };
+  const bool has_result = own < results && row_of(own) < f.rows && col_of(own) < f.n;
+  float bias[1] = {0}, residual[1] = {0};
+  if (has_result && f.bias.data != nullptr) load<1>(bias, f.bias, 0, col_of(own));
   wait_for_earlier_kernel();
   let_next_kernel_start();
+  if (has_result && f.residual.data != nullptr) load<1>(residual, f.residual, row_of(own), col_of(own));
 
-  stage_input<R>(f, x);
+  stage_input<R>(f, x, gamma, beta);
   float sums[Outputs][R] = {};
-  for (int col = (share * 32 + lane) * 8; col < f.k; col += f.sharers * 32 * 8) {
-    float weights[Outputs][8];
+  if constexpr (Held) {
 #pragma unroll
-    for (int o = 0; o < Outputs; ++o) load<8>(weights[o], f.w, min(first + o, f.n - 1), col);
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      const float4 low = *reinterpret_cast<const float4*>(x + r * f.k + col),
-                   high = *reinterpret_cast<const float4*>(x + r * f.k + col + 4);
-#pragma unroll
-      for (int o = 0; o < Outputs; ++o) {
-        const float(&w)[8] = weights[o];
-        sums[o][r] += w[0] * low.x + w[1] * low.y + w[2] * low.z + w[3] * low.w + w[4] * high.x + w[5] * high.y + w[6] * high.z +
-                      w[7] * high.w;
-      }
+    for (int i = 0; i < most_held; ++i)
+      if (const int at = first_of_lane + i * step; at < f.k) add_products(sums, f, held[i], x, at);
+  } else {
+    for (int at = first_of_lane; at < f.k; at += step) {
+      load_outputs(held[0], at);
+      add_products(sums, f, held[0], x, at);
     }
   }
 #pragma unroll
@@ -109,18 +154,13 @@ __global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
     }
   __syncthreads();
 
-  // One thread a result from here on.
-  for (int i = static_cast<int>(threadIdx.x); i < groups * Outputs * R; i += threads) {
-    const int group = i / (Outputs * R), within = i % (Outputs * R), row = within % R,
-              col = block_first + group * Outputs + within / R;
-    if (row >= f.rows || col >= f.n) continue;
-    float sum = 0, bias[1] = {0}, residual[1] = {0};
-    for (int s = 0; s < f.sharers; ++s) sum += parts[group * f.sharers + s][within];
-    if (f.bias.data != nullptr) load<1>(bias, f.bias, 0, col);
-    if (f.residual.data != nullptr) load<1>(residual, f.residual, row, col);
-    const float value[1] = {activate(f.activation, sum + bias[0]) + residual[0]};
-    store<1>(f.y, row, col, value);
-  }
+  static_assert(warps * Outputs * R <= threads);
+  if (!has_result) return;
+  const int group = own / (Outputs * R), within = own % (Outputs * R);
+  float sum = 0;
+  for (int s = 0; s < f.sharers; ++s) sum += parts[group * f.sharers + s][within];
+  const float value[1] = {activate(f.activation, sum + bias[0]) + residual[0]};
+  store<1>(f.y, row_of(own), col_of(own), value);
 }
 
 int rows_held(std::int64_t rows) { return rows == 1 ? 1 : rows <= 4 ? 4 : most_rows; }
@@ -130,7 +170,7 @@ std::size_t shared_bytes(const GemmCall& c) { return static_cast<std::size_t>(ro
 
 bool fits_few_rows(const GemmCall& c) {
   return c.x.rows <= most_rows && c.x.dtype == c.w.dtype && c.w.stride >= c.x.cols && !c.tf32 && shared_bytes(c) <= most_shared &&
-         moved_at_once({c.x, c.w}) == 8;
+         moved_at_once({c.x, c.w}) == 8 && (c.norm == nullptr || moves_eight(*c.norm));
 }
 
 const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c) {
@@ -149,9 +189,13 @@ const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c) {
             .norm = c.norm != nullptr ? *c.norm : NormVectors{}};
   const auto submit = [&]<int R, int Outputs>() {
     const int a_block = warps / f.sharers * Outputs;
-    launch(context, "a product of few rows",
-           {dim3(static_cast<unsigned>((f.n + a_block - 1) / a_block)), dim3(threads), shared_bytes(c)},
-           few_rows_kernel<R, Outputs>, f);
+    const Launch how{dim3(static_cast<unsigned>((f.n + a_block - 1) / a_block)), dim3(threads), shared_bytes(c)};
+    with_storage({f.w.dtype}, [&]<Storage S>() {
+      if (R == 1 && f.k <= most_held * f.sharers * 32 * 8)
+        launch(context, "a product of a row", how, few_rows_kernel<R, Outputs, R == 1, S>, f);
+      else
+        launch(context, "a product of few rows", how, few_rows_kernel<R, Outputs, false, S>, f);
+    });
   };
   // Enough blocks for every multiprocessor come first, then several loads at once for each lane.
   const auto with_outputs = [&]<int R>() {

@@ -84,7 +84,8 @@ struct Gemm::State {
   }
 
   void choose(Plan& plan, const ProductKey& key, const GemmCall& call) {
-    if (const ProductChoice* known = memory.find(key); known != nullptr && can_run(plan, *known, call)) {
+    const ProductKey kept = shared_by_neighbours(key);
+    if (const ProductChoice* known = memory.find(kept); known != nullptr && can_run(plan, *known, call)) {
       plan.choice = *known;
       return;
     }
@@ -103,7 +104,7 @@ struct Gemm::State {
       plan.choice = candidate;
       best = *milliseconds;
     }
-    if (plan.choice) memory.remember(key, *plan.choice);
+    if (plan.choice) memory.remember(kept, *plan.choice);
   }
 
   std::string name(const Plan& plan, const ProductKey& key) const {

@@ -100,16 +100,23 @@ struct HeldRow {
     });
     const float scale = rsqrtf(warp_sum(squares) / static_cast<float>(cols) + norm.epsilon);
     for_each_group(cols, [&](float(&x)[V], int col) {
+      float gamma[V], beta[V];
+      load<V>(gamma, vector_of(norm.gamma), 0, col);
+      load<V>(beta, vector_of(norm.beta), 0, col);
 #pragma unroll
-      for (int i = 0; i < V; ++i) x[i] = x[i] * scale * norm.gamma[col + i] + norm.beta[col + i];
+      for (int i = 0; i < V; ++i) x[i] = x[i] * scale * gamma[i] + beta[i];
     });
   }
 };
 
 constexpr int warps = 4;  // a block: its rows
+// Blocks on a multiprocessor: what is on its way from the L2 to all of them together is what fills its bandwidth.
+constexpr int blocks_at_once(int v, int held) { return v == 1 ? 1 : held <= 32 ? 8 : 4; }
 
-template <int V, int Held>
-__global__ void layer_norm_kernel(NormVectors norm, std::int64_t rows, int cols, Rows x, Rows added, Rows sum, Rows y) {
+template <int V, int Held, Storage S>
+__global__ void __launch_bounds__(32 * warps, blocks_at_once(V, Held))
+    layer_norm_kernel(NormVectors norm, std::int64_t rows, int cols, Rows x, Rows added, Rows sum, Rows y) {
+  assume<S>(x, added, sum, y);
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warps + threadIdx.x / 32;
   wait_for_earlier_kernel();
   let_next_kernel_start();
@@ -128,9 +135,11 @@ __global__ void layer_norm_kernel(NormVectors norm, std::int64_t rows, int cols,
   held.for_each_group(cols, [&](float(&values)[V], int col) { store<V>(y, row, col, values); });
 }
 
-template <int V, int Held>
-__global__ void embed_kernel(NormVectors norm, std::int64_t rows, int cols, Rows tokens, Rows positions, const std::int32_t* ids,
-                             const std::int32_t* at, Rows y) {
+template <int V, int Held, Storage S>
+__global__ void __launch_bounds__(32 * warps, blocks_at_once(V, Held))
+    embed_kernel(NormVectors norm, std::int64_t rows, int cols, Rows tokens, Rows positions, const std::int32_t* ids,
+                 const std::int32_t* at, Rows y) {
+  assume<S>(tokens, positions, y);
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warps + threadIdx.x / 32;
   wait_for_earlier_kernel();
   let_next_kernel_start();
@@ -199,15 +208,23 @@ __global__ void wide_embed_kernel(int cols, Rows tokens, Rows positions, const s
 
 Rows optional_rows(const Matrix* m) { return m != nullptr ? rows_of(*m) : Rows{nullptr, 0, DType::f32}; }
 
-// Calls `run` with V and Held as compile-time constants; false where a row is too wide for a warp.
+// Calls `run` with V, Held and the storage as compile-time constants; false where a row is too wide for a warp.
 template <class Run>
-bool with_held_row(int at_once, std::int64_t cols, Run run) {
-  const auto narrow = [&]<int V>() {
-    if (cols <= 32 * 32) return run.template operator()<V, 32>(), true;
-    if (cols <= 64 * 32) return run.template operator()<V, 64>(), true;
-    return false;
+bool with_held_row(int at_once, std::int64_t cols, std::initializer_list<DType> storages, Run run) {
+  if (cols > 64 * 32) return false;
+  const auto with_held = [&]<int V, Storage S>() {
+    if (cols <= 24 * 32)
+      run.template operator()<V, 24, S>();
+    else if (cols <= 32 * 32)
+      run.template operator()<V, 32, S>();
+    else
+      run.template operator()<V, 64, S>();
   };
-  return at_once == 8 ? narrow.template operator()<8>() : narrow.template operator()<1>();
+  if (at_once == 8)
+    with_storage(storages, [&]<Storage S>() { with_held.template operator()<8, S>(); });
+  else
+    with_held.template operator()<1, Storage::mixed>();
+  return true;
 }
 
 Launch warp_a_row(std::int64_t rows) { return {dim3(static_cast<unsigned>((rows + warps - 1) / warps)), dim3(32 * warps), 0}; }
@@ -247,10 +264,10 @@ void select_rows(CudaContext& context, const std::int32_t* row_begin, bool last,
 void layer_norm(CudaContext& context, const NormVectors& norm, const Matrix& x, const Matrix& y, const Matrix* added,
                 const Matrix* sum) {
   if (x.rows == 0) return;
-  const int at_once = moved_at_once({x, y, added != nullptr ? *added : x, sum != nullptr ? *sum : x}),
-            cols = static_cast<int>(x.cols);
-  const bool done = with_held_row(at_once, x.cols, [&]<int V, int Held>() {
-    launch(context, "a layer norm", warp_a_row(x.rows), layer_norm_kernel<V, Held>, norm, x.rows, cols, rows_of(x),
+  const Matrix &more = added != nullptr ? *added : x, &kept = sum != nullptr ? *sum : x;
+  const int at_once = moves_eight(norm) ? moved_at_once({x, y, more, kept}) : 1, cols = static_cast<int>(x.cols);
+  const bool done = with_held_row(at_once, x.cols, {x.dtype, y.dtype, more.dtype, kept.dtype}, [&]<int V, int Held, Storage S>() {
+    launch(context, "a layer norm", warp_a_row(x.rows), layer_norm_kernel<V, Held, S>, norm, x.rows, cols, rows_of(x),
            optional_rows(added), optional_rows(sum), rows_of(y));
   });
   if (!done)
@@ -261,9 +278,10 @@ void layer_norm(CudaContext& context, const NormVectors& norm, const Matrix& x, 
 void embed(CudaContext& context, const Matrix& tokens, const Matrix& positions, const std::int32_t* ids, const std::int32_t* at,
            const Matrix& y, const NormVectors* norm) {
   if (y.rows == 0) return;
-  const int cols = static_cast<int>(y.cols);
-  const bool done = with_held_row(moved_at_once({tokens, positions, y}), y.cols, [&]<int V, int Held>() {
-    launch(context, "an embedding", warp_a_row(y.rows), embed_kernel<V, Held>, norm != nullptr ? *norm : NormVectors{}, y.rows,
+  const int at_once = norm == nullptr || moves_eight(*norm) ? moved_at_once({tokens, positions, y}) : 1,
+            cols = static_cast<int>(y.cols);
+  const bool done = with_held_row(at_once, y.cols, {tokens.dtype, positions.dtype, y.dtype}, [&]<int V, int Held, Storage S>() {
+    launch(context, "an embedding", warp_a_row(y.rows), embed_kernel<V, Held, S>, norm != nullptr ? *norm : NormVectors{}, y.rows,
            cols, rows_of(tokens), rows_of(positions), ids, at, rows_of(y));
   });
   if (done) return;

@@ -1,0 +1,191 @@
+// Attention with heads of 64 on Hopper's tensor cores, in the manner of FlashAttention (Dao, 2023; Shah et al., 2024): four warps
+// have 64 queries of one head; tiles of 64 keys and values pass by, two ahead; scores and weights never leave registers. Two such
+// groups share what they fetch, where there are queries for both: keys and values are read from the L2 again for each block, at
+// what it gives. Several blocks on a multiprocessor take turns at the tensor cores.
+#include <cuda_runtime.h>
+
+#include "eaq/kernel/cuda/attention.cuh"
+#include "eaq/kernel/cuda/hopper/attention.h"
+#include "eaq/kernel/cuda/hopper/wgmma.cuh"
+#include "eaq/kernel/cuda/launch.cuh"
+
+namespace eaq::kernel_cuda {
+namespace {
+
+constexpr int tile = 64, head = 64;  // a tile: a group's queries, or keys
+
+template <class T, int Groups>
+struct Shared {
+  T q[Groups * tile][head], k[2][tile][head], v[2][tile][head];  // swizzled
+};
+
+template <class T>
+__device__ std::uint32_t pair(float low, float high) {
+  if constexpr (std::is_same_v<T, __half>) {
+    const __half2 both = __floats2half2_rn(low, high);
+    return reinterpret_cast<const std::uint32_t&>(both);
+  } else {
+    const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
+    return reinterpret_cast<const std::uint32_t&>(both);
+  }
+}
+
+// Rows on their way; zeros beyond `rows`. A thread has one column of pieces.
+template <int Groups, class T, int N>
+__device__ void fetch(T (&to)[N][head], const Rows& from, std::int64_t first_row, int rows, int first_col) {
+  constexpr int at_once = Groups * 128 / 8;
+  const int row = static_cast<int>(threadIdx.x) / 8, piece = static_cast<int>(threadIdx.x) % 8;
+  std::byte* place = reinterpret_cast<std::byte*>(&to[0][0]) + swizzled(row, piece);
+  const std::byte* source = from.data + ((first_row + row) * from.stride + first_col + piece * 8) * 2;
+#pragma unroll
+  for (int i = 0; i < N; i += at_once) {
+    const bool there = row + i < rows;
+    copy_async_16(place + i * swizzled_row, there ? source + i * from.stride * 2 : from.data, there);
+  }
+}
+
+template <class T, int Groups>
+__global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_kernel(AttentionView a) {
+  constexpr int queries = Groups * tile;
+  wait_for_earlier_kernel();
+  let_next_kernel_start();
+  const SequenceView s(a, static_cast<int>(blockIdx.z));
+  // Later queries see more keys: they begin first.
+  const int block_first = queries * static_cast<int>(a.causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
+  if (block_first >= s.queries) return;
+  // What wgmma reads lies at multiples of 1024.
+  const std::uint32_t start = shared_address(dynamic_shared());
+  auto& shared = *reinterpret_cast<Shared<T, Groups>*>(
+      dynamic_shared() + ((start + swizzled_alignment - 1) / swizzled_alignment * swizzled_alignment - start));
+  const int first_col = static_cast<int>(blockIdx.y) * head, warp = static_cast<int>(threadIdx.x) / 32,
+            lane = static_cast<int>(threadIdx.x) % 32, first_row = tile * (warp / 4), first_query = block_first + first_row;
+  const int last_limit = s.limit(a, min(block_first + queries, s.queries) - 1), tiles = (last_limit + tile - 1) / tile;
+  const auto fetch_keys = [&](int i) {
+    if (i < tiles) {
+      fetch<Groups>(shared.k[i % 2], a.keys, s.first_key + i * tile, last_limit - i * tile, first_col);
+      fetch<Groups>(shared.v[i % 2], a.values, s.first_key + i * tile, last_limit - i * tile, first_col);
+    }
+    copy_async_commit();  // of nothing too: groups are counted
+  };
+  fetch<Groups>(shared.q, a.qkv, s.first_row + block_first, s.queries - block_first, first_col);
+  fetch_keys(0);
+  fetch_keys(1);
+
+  // What a group has nothing of it skips, and takes part in the fetching.
+  const int own_tiles = first_query < s.queries ? (s.limit(a, min(first_query + tile, s.queries) - 1) + tile - 1) / tile : 0;
+  const int own_query = block_first + 16 * warp + lane / 4;  // and that + 8
+  const int limits[2] = {s.limit(a, min(own_query, s.queries - 1)), s.limit(a, min(own_query + 8, s.queries - 1))};
+  const int whole_below = s.limit(a, min(block_first + 16 * warp, s.queries - 1));
+  const float factor = a.scale * 1.4426950408889634f;  // 2^(score factor) is one instruction
+  float result[32] = {}, largest[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
+  const std::uint64_t q = describe_swizzled(shared_address(&shared.q[first_row]));
+
+  const auto take_tile = [&](int i) {
+    float scores[32];
+    const std::uint64_t k = describe_swizzled(shared_address(&shared.k[i % 2])),
+                        v = describe_swizzled(shared_address(&shared.v[i % 2]));
+    wgmma_begin();
+#pragma unroll
+    for (int d = 0; d < head / 16; ++d) wgmma_64x64x16<T>(scores, q + 2 * d, k + 2 * d, d > 0);
+    wgmma_finish();
+
+    const int first_key = i * tile;
+    if (a.mask != nullptr || first_key + tile > whole_below) {
+#pragma unroll
+      for (int e = 0; e < 32; ++e) {
+        const int key = first_key + e / 4 * 8 + lane % 4 * 2 + e % 2;
+        if (key >= limits[e / 2 % 2])
+          scores[e] = -INFINITY;
+        else if (!s.shown(a, key))
+          scores[e] = hidden_score;
+      }
+    }
+    // Scores to weights; what was summed before is rescaled to the new largest score.
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float now = largest[half];
+#pragma unroll
+      for (int e = 2 * half; e < 32; e += 4) now = fmaxf(now, fmaxf(scores[e], scores[e + 1]));
+      now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
+      now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
+      const float rescale = exp2_approximate((largest[half] - now) * factor), shift = now * factor;
+      largest[half] = now;
+      float total = 0;
+#pragma unroll
+      for (int e = 2 * half; e < 32; e += 4) {
+        scores[e] = exp2_approximate(fmaf(scores[e], factor, -shift));
+        scores[e + 1] = exp2_approximate(fmaf(scores[e + 1], factor, -shift));
+        total += scores[e] + scores[e + 1];
+        result[e] *= rescale, result[e + 1] *= rescale;
+      }
+      sum[half] = sum[half] * rescale + total;  // this lane's columns; joined at the end
+    }
+    std::uint32_t weights[tile / 16][4];
+#pragma unroll
+    for (int e = 0; e < 16; ++e) weights[e / 4][e % 4] = pair<T>(scores[2 * e], scores[2 * e + 1]);
+    wgmma_begin();
+#pragma unroll
+    for (int key = 0; key < tile / 16; ++key) wgmma_64x64x16<T>(result, weights[key], v + key * (16 * swizzled_row >> 4));
+    wgmma_finish();
+  };
+  for (int i = 0; i < tiles; ++i) {
+    copy_async_wait<1>();
+    show_to_wgmma();
+    __syncthreads();
+    if (i < own_tiles) take_tile(i);
+    __syncthreads();  // nobody reads this tile any more
+    fetch_keys(i + 2);
+  }
+
+  // Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own.
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float total = sum[half];
+    total += __shfl_xor_sync(0xffffffffu, total, 1);
+    total += __shfl_xor_sync(0xffffffffu, total, 2);
+    const float share = 1 / total;
+    const int row = 16 * warp + lane / 4 + 8 * half;
+#pragma unroll
+    for (int t = 0; t < 8; ++t)
+      *reinterpret_cast<std::uint32_t*>(reinterpret_cast<std::byte*>(&shared.q) + swizzled(row, t) + lane % 4 * 4) =
+          pair<T>(result[4 * t + 2 * half] * share, result[4 * t + 2 * half + 1] * share);
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = 16 * warp + 4 * i + lane / 8, piece = lane % 8;
+    if (block_first + row >= s.queries) continue;
+    *reinterpret_cast<uint4*>(a.out.data + ((s.first_out + block_first + row) * a.out.stride + first_col + piece * 8) * 2) =
+        *reinterpret_cast<const uint4*>(reinterpret_cast<const std::byte*>(&shared.q) + swizzled(row, piece));
+  }
+}
+
+template <class T, int Groups>
+void submit(CudaContext& context, const AttentionCall& call) {
+  const auto blocks = static_cast<unsigned>((call.longest + Groups * tile - 1) / (Groups * tile));
+  launch(context, "attention on Hopper's tensor cores",
+         {dim3(blocks, static_cast<unsigned>(call.heads), static_cast<unsigned>(call.sequences)), dim3(128 * Groups),
+          sizeof(Shared<T, Groups>) + swizzled_alignment},
+         hopper_attention_kernel<T, Groups>, view_of(call));
+}
+
+// Two groups a block, unless one is enough or multiprocessors would be left without a block.
+template <class T>
+void submit(CudaContext& context, const AttentionCall& call) {
+  const std::int64_t blocks = (call.longest + 2 * tile - 1) / (2 * tile) * call.heads * call.sequences;
+  if (call.longest <= tile || blocks < context.multiprocessors()) return submit<T, 1>(context, call);
+  submit<T, 2>(context, call);
+}
+
+}  // namespace
+
+bool fits_hopper_attention(const CudaContext& context, const AttentionCall& call) {
+  return context.architecture() == 90 && call.head_dim == head && call.scale > 0 && fits_tensor_cores(context, call) &&
+         call.out.stride % 8 == 0 && reinterpret_cast<std::uintptr_t>(call.out.data) % 16 == 0;
+}
+
+void attention_on_hopper(CudaContext& context, const AttentionCall& call) {
+  call.qkv.dtype == DType::f16 ? submit<__half>(context, call) : submit<__nv_bfloat16>(context, call);
+}
+
+}  // namespace eaq::kernel_cuda
