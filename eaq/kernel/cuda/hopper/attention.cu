@@ -1,7 +1,7 @@
 // Attention with heads of 64 on Hopper's tensor cores, in the manner of FlashAttention (Dao, 2023; Shah et al., 2024): four warps
-// have 64 queries of one head; tiles of 64 keys and values pass by, two ahead; scores and weights never leave registers. Two such
-// groups share what they fetch, where there are queries for both: keys and values are read from the L2 again for each block, at
-// what it gives. Several blocks on a multiprocessor take turns at the tensor cores.
+// have 64 queries of one head; tiles of 64 keys and values pass by, the next one on its way; scores and weights never leave
+// registers. Two such groups share what they fetch, where there are queries for both: keys and values are read from the L2 again
+// for each block, at what it gives. Several blocks on a multiprocessor take turns at the tensor cores.
 #include <cuda_runtime.h>
 
 #include "eaq/kernel/cuda/attention.cuh"
@@ -30,46 +30,53 @@ __device__ std::uint32_t pair(float low, float high) {
   }
 }
 
-// Rows on their way; zeros beyond `rows`. A thread has one column of pieces.
-template <int Groups, class T, int N>
-__device__ void fetch(T (&to)[N][head], const Rows& from, std::int64_t first_row, int rows, int first_col) {
-  constexpr int at_once = Groups * 128 / 8;
-  const int row = static_cast<int>(threadIdx.x) / 8, piece = static_cast<int>(threadIdx.x) % 8;
-  std::byte* place = reinterpret_cast<std::byte*>(&to[0][0]) + swizzled(row, piece);
-  const std::byte* source = from.data + ((first_row + row) * from.stride + first_col + piece * 8) * 2;
+// A head's rows, as a thread fetches them: one column of pieces.
+template <int Groups>
+struct Source {
+  static constexpr int at_once = Groups * 128 / 8;
+  const std::byte* first;  // of this thread
+  std::int64_t row_bytes;
+
+  __device__ Source(const Rows& rows, std::int64_t first_row, int first_col)
+      : first(rows.data + ((first_row + threadIdx.x / 8) * rows.stride + first_col + threadIdx.x % 8 * 8) * 2),
+        row_bytes(2 * rows.stride) {}
+
+  // N rows from one on their way, zeros beyond `rows` (nothing is read for those).
+  template <class T, int N>
+  __device__ void fetch(T (&to)[N][head], int row, int rows) const {
+    const int own = static_cast<int>(threadIdx.x) / 8;
+    std::byte* place = reinterpret_cast<std::byte*>(&to[0][0]) + swizzled(own, static_cast<int>(threadIdx.x) % 8);
+    const std::byte* from = first + row * row_bytes;
 #pragma unroll
-  for (int i = 0; i < N; i += at_once) {
-    const bool there = row + i < rows;
-    copy_async_16(place + i * swizzled_row, there ? source + i * from.stride * 2 : from.data, there);
+    for (int i = 0; i < N; i += at_once) copy_async_16(place + i * swizzled_row, from + i * row_bytes, row + own + i < rows);
   }
-}
+};
 
 template <class T, int Groups>
 __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_kernel(AttentionView a) {
   constexpr int queries = Groups * tile;
   wait_for_earlier_kernel();
   let_next_kernel_start();
-  const SequenceView s(a, static_cast<int>(blockIdx.z));
-  // Later queries see more keys: they begin first.
-  const int block_first = queries * static_cast<int>(a.causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
+  const SequenceView s(a, static_cast<int>(blockIdx.y));
+  // Later queries see more keys: of all heads and sequences they begin first.
+  const int block_first = queries * static_cast<int>(a.causal ? gridDim.z - 1 - blockIdx.z : blockIdx.z);
   if (block_first >= s.queries) return;
   // What wgmma reads lies at multiples of 1024.
   const std::uint32_t start = shared_address(dynamic_shared());
   auto& shared = *reinterpret_cast<Shared<T, Groups>*>(
       dynamic_shared() + ((start + swizzled_alignment - 1) / swizzled_alignment * swizzled_alignment - start));
-  const int first_col = static_cast<int>(blockIdx.y) * head, warp = static_cast<int>(threadIdx.x) / 32,
+  const int first_col = static_cast<int>(blockIdx.x) * head, warp = static_cast<int>(threadIdx.x) / 32,
             lane = static_cast<int>(threadIdx.x) % 32, first_row = tile * (warp / 4), first_query = block_first + first_row;
   const int last_limit = s.limit(a, min(block_first + queries, s.queries) - 1), tiles = (last_limit + tile - 1) / tile;
-  const auto fetch_keys = [&](int i) {
-    if (i < tiles) {
-      fetch<Groups>(shared.k[i % 2], a.keys, s.first_key + i * tile, last_limit - i * tile, first_col);
-      fetch<Groups>(shared.v[i % 2], a.values, s.first_key + i * tile, last_limit - i * tile, first_col);
-    }
-    copy_async_commit();  // of nothing too: groups are counted
+  const Source<Groups> keys(a.keys, s.first_key, first_col), values(a.values, s.first_key, first_col);
+  const auto fetch_tile = [&](int i) {
+    keys.fetch(shared.k[i % 2], i * tile, last_limit);
+    values.fetch(shared.v[i % 2], i * tile, last_limit);
   };
-  fetch<Groups>(shared.q, a.qkv, s.first_row + block_first, s.queries - block_first, first_col);
-  fetch_keys(0);
-  fetch_keys(1);
+  Source<Groups>(a.qkv, s.first_row, first_col).fetch(shared.q, block_first, s.queries);
+  fetch_tile(0);
+  if (tiles > 1) fetch_tile(1);
+  copy_async_commit();
 
   // What a group has nothing of it skips, and takes part in the fetching.
   const int own_tiles = first_query < s.queries ? (s.limit(a, min(first_query + tile, s.queries) - 1) + tile - 1) / tile : 0;
@@ -90,15 +97,14 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
     wgmma_finish();
 
     const int first_key = i * tile;
-    if (a.mask != nullptr || first_key + tile > whole_below) {
+    const auto key_of = [&](int e) { return first_key + e / 4 * 8 + lane % 4 * 2 + e % 2; };
+    if (first_key + tile > whole_below) {
 #pragma unroll
-      for (int e = 0; e < 32; ++e) {
-        const int key = first_key + e / 4 * 8 + lane % 4 * 2 + e % 2;
-        if (key >= limits[e / 2 % 2])
-          scores[e] = -INFINITY;
-        else if (!s.shown(a, key))
-          scores[e] = hidden_score;
-      }
+      for (int e = 0; e < 32; ++e) scores[e] = key_of(e) < limits[e / 2 % 2] ? scores[e] : -INFINITY;
+    }
+    if (a.mask != nullptr) {
+      for (int e = 0; e < 32; ++e)
+        if (key_of(e) < limits[e / 2 % 2] && !s.shown(a, key_of(e))) scores[e] = hidden_score;
     }
     // Scores to weights; what was summed before is rescaled to the new largest score.
 #pragma unroll
@@ -129,12 +135,15 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
     wgmma_finish();
   };
   for (int i = 0; i < tiles; ++i) {
-    copy_async_wait<1>();
+    // Only what is read next is on its way here: showing it to wgmma waits for all copies.
+    copy_async_wait<0>();
     show_to_wgmma();
-    __syncthreads();
+    __syncthreads();  // this tile is whole, and nobody reads the one before any more
+    if (i > 0 && i + 1 < tiles) {
+      fetch_tile(i + 1);
+      copy_async_commit();
+    }
     if (i < own_tiles) take_tile(i);
-    __syncthreads();  // nobody reads this tile any more
-    fetch_keys(i + 2);
   }
 
   // Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own.
@@ -164,7 +173,7 @@ template <class T, int Groups>
 void submit(CudaContext& context, const AttentionCall& call) {
   const auto blocks = static_cast<unsigned>((call.longest + Groups * tile - 1) / (Groups * tile));
   launch(context, "attention on Hopper's tensor cores",
-         {dim3(blocks, static_cast<unsigned>(call.heads), static_cast<unsigned>(call.sequences)), dim3(128 * Groups),
+         {dim3(static_cast<unsigned>(call.heads), static_cast<unsigned>(call.sequences), blocks), dim3(128 * Groups),
           sizeof(Shared<T, Groups>) + swizzled_alignment},
          hopper_attention_kernel<T, Groups>, view_of(call));
 }
