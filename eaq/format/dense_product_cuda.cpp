@@ -35,7 +35,8 @@ class DenseProduct final : public Product {
                                .bias = then.device_bias,
                                .activation = then.activation,
                                .residual = then.residual,
-                               .tf32 = row_.tf32};
+                               .tf32 = row_.tf32,
+                               .w_stays = true};
     if (is_few_rows(call)) {
       kernel_cuda::NormVectors norm;
       if (then.input_norm != nullptr) {
@@ -68,7 +69,7 @@ class DenseProduct final : public Product {
   }
   Matrix rows() const override { return weight_.slice(0, out_); }
   bool norms_input(const Matrix& x, const Matrix& y) const override {
-    return is_few_rows({.x = x, .w = weight_.slice(0, out_), .y = y, .tf32 = row_.tf32});
+    return is_few_rows({.x = x, .w = weight_.slice(0, out_), .y = y, .tf32 = row_.tf32, .w_stays = true});
   }
   std::size_t bytes() const override { return memory_.size(); }
   KernelReport report() const override {
@@ -116,7 +117,11 @@ class DenseProduct final : public Product {
       m = converted;
     };
     if (x_bytes > 0) move(call.x, scratch);
-    if (w_bytes > 0) call.w = weight_, move(call.w, scratch + x_bytes), call.w.rows = out_;
+    if (w_bytes > 0) {
+      call.w = weight_;
+      move(call.w, scratch + x_bytes);
+      call.w.rows = out_, call.w_stays = false;
+    }
   }
 
   void ran(const std::string& kernel) const {

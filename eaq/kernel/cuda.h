@@ -99,13 +99,16 @@ struct GemmCall {
   Activation activation = Activation::none;  ///< fused after the bias; see fuses()
   const Matrix* residual = nullptr;          ///< [m, n] of y's type, added last. May be y itself
   bool tf32 = false;                         ///< f32 operands are multiplied as tf32
-  const NormVectors* norm = nullptr;         ///< x is normed first; multiply_few_rows() alone does that
+  /// Nothing that was submitted before writes w or bias, as is so for a model's own: they may be read while kernels ahead still
+  /// run.
+  bool w_stays = false;
+  const NormVectors* norm = nullptr;  ///< x is normed first; multiply_few_rows() alone does that
 };
 
 /// Sums are f32. The first call of a shape chooses its algorithm by measurement, which takes milliseconds and must not fall into
 /// a recording; the choice is remembered per card. Candidates are cuBLASLt's algorithms and, on sm_90, kernels by CUTLASS with an
-/// epilogue of our own. Returns the name of the kernel that ran ("cublasLt bf16 ...", "cutlass bf16 ...", or "eaq plain product"
-/// where neither has one). Error{unavailable} with the library's reason.
+/// epilogue of our own and one of ours for about a hundred rows. Returns the name of the kernel that ran ("cublasLt BF16 ...",
+/// "cutlass BF16 ...", "eaq BF16 ...", or "eaq plain product" where there is none). Error{unavailable} with the library's reason.
 const std::string& multiply(CudaContext& context, const GemmCall& call);
 /// Whether multiply() can do all of a call's activation and residual; otherwise they want kernels of their own after it.
 /// cuBLASLt's GELU is the tanh form and takes no residual; on sm_90 16-bit calls with rows of whole 16 bytes have both forms,
@@ -113,7 +116,7 @@ const std::string& multiply(CudaContext& context, const GemmCall& call);
 bool fuses(const CudaContext& context, const GemmCall& call);
 
 /// The same for at most 8 rows, by a kernel of our own whose time is that of reading the weight; it fuses everything.
-/// fits_few_rows() says whether it can.
+/// fits_few_rows() says whether it can; the weight must stay.
 bool fits_few_rows(const GemmCall& call);
 const std::string& multiply_few_rows(CudaContext& context, const GemmCall& call);
 

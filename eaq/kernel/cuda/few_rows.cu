@@ -169,8 +169,8 @@ std::size_t shared_bytes(const GemmCall& c) { return static_cast<std::size_t>(ro
 }  // namespace
 
 bool fits_few_rows(const GemmCall& c) {
-  return c.x.rows <= most_rows && c.x.dtype == c.w.dtype && c.w.stride >= c.x.cols && !c.tf32 && shared_bytes(c) <= most_shared &&
-         moved_at_once({c.x, c.w}) == 8 && (c.norm == nullptr || moves_eight(*c.norm));
+  return c.w_stays && c.x.rows <= most_rows && c.x.dtype == c.w.dtype && c.w.stride >= c.x.cols && !c.tf32 &&
+         shared_bytes(c) <= most_shared && moved_at_once({c.x, c.w}) == 8 && (c.norm == nullptr || moves_eight(*c.norm));
 }
 
 const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c) {

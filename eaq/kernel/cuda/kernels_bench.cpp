@@ -66,7 +66,13 @@ void product(benchmark::State& state, std::int64_t m, std::int64_t k, std::int64
              bool residual) {
   const Matrix x = rows(DType::bf16, m, k), w = rows(DType::bf16, n, k), y = rows(result, m, n), more = rows(result, m, n);
   const Matrix bias = rows(result, 1, n);
-  GemmCall call{.x = x, .w = w, .y = y, .bias = bias.data, .activation = activation, .residual = residual ? &more : nullptr};
+  GemmCall call{.x = x,
+                .w = w,
+                .y = y,
+                .bias = bias.data,
+                .activation = activation,
+                .residual = residual ? &more : nullptr,
+                .w_stays = true};
   const bool fused = fuses(context(), call);
   if (!fused) call.activation = Activation::none;
   std::string name;

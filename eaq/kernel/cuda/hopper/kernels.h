@@ -9,8 +9,8 @@ struct CUstream_st;
 
 namespace eaq::kernel_cuda {
 
-/// By schedule and tile, [rows of y] x [columns of y].
-enum class HopperKernel { pingpong_64x64, pingpong_128x128, cooperative_128x192, cooperative_128x256, stream_k_128x64 };
+/// CUTLASS's by schedule and tile, [rows of y] x [columns of y], and one of ours (slices.cu).
+enum class HopperKernel { pingpong_64x64, pingpong_128x128, cooperative_128x192, cooperative_128x256, stream_k_128x64, slices };
 
 enum class HopperActivation { none, gelu, gelu_tanh };
 
@@ -25,7 +25,8 @@ struct HopperCall {
   HopperRows x, w, y, residual;  ///< residual: no data where there is none
   const void* bias = nullptr;    ///< or null
   HopperActivation activation = HopperActivation::none;
-  int splits = 1;  ///< of k, in stream_k_128x64; 1: as its heuristic has it
+  int splits = 1;        ///< of k, in slices and in stream_k_128x64, there 1: as its heuristic has it
+  bool w_stays = false;  ///< see GemmCall
   int multiprocessors = 0;
   void* workspace = nullptr;
   std::size_t workspace_bytes = 0;
@@ -35,5 +36,7 @@ struct HopperCall {
 /// Submits it; what failed, or null.
 const char* run_f16(HopperKernel kernel, const HopperCall& call);
 const char* run_bf16(HopperKernel kernel, const HopperCall& call);
+const char* run_slices_f16(const HopperCall& call);
+const char* run_slices_bf16(const HopperCall& call);
 
 }  // namespace eaq::kernel_cuda

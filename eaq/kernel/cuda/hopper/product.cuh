@@ -150,6 +150,8 @@ const char* run(HopperKernel kernel, const HopperCall& call) {
       return TiledProduct<Element, Size<128, 256, 64>, Size<2, 1, 1>, Cooperative, Together>::run(call);
     case HopperKernel::stream_k_128x64:
       return TiledProduct<Element, Size<128, 64, 128>, Size<1, 1, 1>, Cooperative, Together, StreamK>::run(call);
+    case HopperKernel::slices:
+      break;  // none of CUTLASS's
   }
   return "there is no such kernel";
 }

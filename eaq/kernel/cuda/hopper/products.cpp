@@ -10,11 +10,19 @@ namespace {
 // 4096 rows and 768 columns are 128 tiles of 128 x 192: what an H200's 132 multiprocessors take at once. Small tiles are for few
 // rows, and splits of k for few rows of few columns. A split is another argument of the same kernel.
 constexpr HopperProduct products[] = {
-    {"128x192x64 cooperative", HopperKernel::cooperative_128x192}, {"128x256x64 cooperative", HopperKernel::cooperative_128x256},
-    {"128x128x64 pingpong", HopperKernel::pingpong_128x128},       {"64x64x128 pingpong", HopperKernel::pingpong_64x64},
-    {"128x64x128 stream-k", HopperKernel::stream_k_128x64},        {"128x64x128 split-k 2", HopperKernel::stream_k_128x64, 2},
-    {"128x64x128 split-k 3", HopperKernel::stream_k_128x64, 3},    {"128x64x128 split-k 4", HopperKernel::stream_k_128x64, 4},
+    {"128x192x64 cooperative", HopperKernel::cooperative_128x192},
+    {"128x256x64 cooperative", HopperKernel::cooperative_128x256},
+    {"128x128x64 pingpong", HopperKernel::pingpong_128x128},
+    {"64x64x128 pingpong", HopperKernel::pingpong_64x64},
+    {"128x64x128 stream-k", HopperKernel::stream_k_128x64},
+    {"128x64x128 split-k 2", HopperKernel::stream_k_128x64, 2},
+    {"128x64x128 split-k 3", HopperKernel::stream_k_128x64, 3},
+    {"128x64x128 split-k 4", HopperKernel::stream_k_128x64, 4},
     {"128x64x128 split-k 6", HopperKernel::stream_k_128x64, 6},
+    {"128x64 whole", HopperKernel::slices},
+    {"128x64 slices 2", HopperKernel::slices, 2},
+    {"128x64 slices 4", HopperKernel::slices, 4},
+    {"128x64 slices 8", HopperKernel::slices, 8},
 };
 
 // The card's copy engine takes rows of whole 16 bytes that begin at multiples of 16, and 32-bit sizes.
@@ -51,6 +59,11 @@ bool runs_on_hopper(const CudaContext& context, const GemmCall& call) {
 }
 
 bool suits(const HopperProduct& product, const CudaContext& context, const GemmCall& call) {
+  if (product.kernel == HopperKernel::slices) {
+    constexpr std::int64_t most_rows = 512, most_depth = 384;  // of a slice, which shared memory holds
+    return call.x.rows <= most_rows && tiles(tiles(call.x.cols, 64), product.splits) * 64 <= most_depth &&
+           tiles(call.x.cols, 64) >= product.splits;
+  }
   if (product.splits == 1) return true;
   // A split has a whole depth of its own, and the card is not full without it.
   return tiles(call.x.cols, 128) >= product.splits &&
@@ -70,15 +83,19 @@ const char* submit(const HopperProduct& product, const CudaContext& context, con
                         .bias = call.bias,
                         .activation = *activation_of(call.activation),
                         .splits = product.splits,
+                        .w_stays = call.w_stays,
                         .multiprocessors = context.multiprocessors(),
                         .workspace = workspace.data(),
                         .workspace_bytes = workspace.size(),
                         .stream = context.stream()};
-  return (call.x.dtype == DType::f16 ? run_f16 : run_bf16)(product.kernel, made);
+  const bool f16 = call.x.dtype == DType::f16;
+  if (product.kernel == HopperKernel::slices) return f16 ? run_slices_f16(made) : run_slices_bf16(made);
+  return (f16 ? run_f16 : run_bf16)(product.kernel, made);
 }
 
 std::string full_name(const HopperProduct& product, DType operands) {
-  return "cutlass " + std::string(name_of(operands)) + " " + std::string(product.name);
+  return (product.kernel == HopperKernel::slices ? "eaq " : "cutlass ") + std::string(name_of(operands)) + " " +
+         std::string(product.name);
 }
 
 }  // namespace eaq::kernel_cuda
