@@ -187,8 +187,8 @@ struct RowVerdict {
   std::int32_t non_finite;
 };
 
-/// verdicts[r] of every row; `targets` [rows], `verdicts` and `reference` in the card's memory; reference null: none. Only
-/// submits.
+/// verdicts[r] of every row, nothing (zeros) where its target is negative; `targets` [rows], `verdicts` and `reference` in the
+/// card's memory; reference null: none. Only submits.
 void judge_rows(CudaContext& context, const Matrix& logits, const Matrix* reference, const std::int32_t* targets,
                 RowVerdict* verdicts);
 

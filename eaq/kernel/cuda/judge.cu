@@ -44,7 +44,10 @@ __global__ void __launch_bounds__(threads)
   const std::int64_t row = blockIdx.x;
   wait_for_earlier_kernel();
   let_next_kernel_start();
-  if (targets[row] < 0) return;
+  if (targets[row] < 0) {
+    if (threadIdx.x == 0) verdicts[row] = {};
+    return;
+  }
   const float* q = reinterpret_cast<const float*>(logits.data) + row * logits.stride;
   const Summary of_q = summarise(q, cols);
   RowVerdict verdict{of_q.log_sum_exp, 0, q[targets[row]], of_q.largest.index, 0, of_q.non_finite};
