@@ -4,7 +4,6 @@ set(EAQ_CUDA_OLD "" CACHE STRING "Compile kernels as for an older architecture (
 if(EAQ_CUDA_OLD)
   # The old architecture's PTX, assembled for sm_90: __CUDA_ARCH__ is the old one's. The program asks what it was compiled for.
   set(CMAKE_CUDA_ARCHITECTURES OFF CACHE STRING "" FORCE)
-  string(APPEND CMAKE_CUDA_FLAGS " -gencode arch=compute_${EAQ_CUDA_OLD},code=sm_90")
 elseif(NOT CMAKE_CUDA_ARCHITECTURES)
   # Turing, Ampere, Ada, Hopper, Blackwell. The compiler's own default is the oldest, and `native` fails where there is no card.
   set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 89-real 90a-real 100-real 120-real)
@@ -39,6 +38,9 @@ function(eaq_add_hopper target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/eaq/*.cu)
   list(FILTER sources INCLUDE REGEX "/hopper/")
   add_library(${target}_hopper OBJECT ${sources})
+  if(EAQ_CUDA_OLD)  # of all but these
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-gencode arch=compute_${EAQ_CUDA_OLD},code=sm_90>")
+  endif()
   set_target_properties(${target}_hopper PROPERTIES CUDA_ARCHITECTURES 90a-real)
   target_compile_features(${target}_hopper PRIVATE cxx_std_20)
   # An assertion is a call, before which the tensor cores' pipeline is emptied.

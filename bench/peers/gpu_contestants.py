@@ -212,7 +212,7 @@ class EaqOnGpu(Eaq):
     def prepare(self, answers):
         """By `eaq logits` on the first sequences; that its timed passes answer the same, a study says itself."""
         if self.args.eaq_protocol == "original":
-            for seconds in (0.3, self.seconds):  # the first runs of all find a cold card, and say too much
+            for seconds in (0.3, self.seconds, self.seconds):  # short runs find a cold card, and say too much
                 per_run = self.study(self.seconds) * (self.work.batch if self.work.name == "sst2-dev" else 1)
                 self.iterations = max(3, math.ceil(1000 * seconds / per_run))
         if self.synthetic:
