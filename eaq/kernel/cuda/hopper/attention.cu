@@ -147,6 +147,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
   }
 
   // Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own.
+  __syncthreads();  // no product reads queries any more
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float total = sum[half];
