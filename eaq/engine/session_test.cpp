@@ -223,7 +223,8 @@ TEST(Select, LeavesNothingToBeComputedTwice) {
   Session session(packed(tiny_distilbert, "fp32"));
   std::set<std::pair<std::string, StepKind>> seen;
   for (const Step& step : session.program().steps) {
-    if (!std::holds_alternative<SelectOp>(step.op)) EXPECT_TRUE(seen.emplace(step.site, step.kind).second) << step.site;
+    if (std::holds_alternative<SelectOp>(step.op)) continue;
+    EXPECT_TRUE(seen.emplace(step.site, step.kind).second) << step.site;
   }
 }
 
