@@ -128,14 +128,18 @@ std::vector<Quality> accuracies_on(const std::string& name) {
   return evaluate_classification(models, sentences, {.batch = 17, .range_samples = 1});
 }
 
-// `share` of a divergence is what other orders of summation and other roundings in between may change.
+// `share` of a divergence is what other orders of summation and other roundings in between may add. It may be less, and a value
+// may be missing from the ranges, where steps are one: then nothing is rounded between them, and nothing seen.
 void expect_same_quality(const std::vector<Quality>& got, const std::vector<Quality>& wanted, double share) {
   ASSERT_EQ(got.size(), wanted.size());
   for (std::size_t f = 0; f < wanted.size(); ++f) {
     const Quality &a = got[f], &b = wanted[f];
     EXPECT_EQ(a.n, b.n) << compared[f];
     EXPECT_EQ(a.nan_inf, b.nan_inf) << compared[f];
-    EXPECT_EQ(a.ranges.size(), b.ranges.size()) << compared[f];
+    EXPECT_FALSE(a.ranges.empty()) << compared[f];
+    for (const SiteRange& range : a.ranges)
+      EXPECT_TRUE(std::any_of(b.ranges.begin(), b.ranges.end(), [&](const SiteRange& other) { return other.site == range.site; }))
+          << compared[f] << ": " << range.site;
     ASSERT_EQ(a.item_nll.size(), b.item_nll.size()) << compared[f];
     const double relative = f == 0 ? 1e-5 : 2e-3;
     for (std::size_t i = 0; i < b.item_nll.size(); ++i)
@@ -145,7 +149,8 @@ void expect_same_quality(const std::vector<Quality>& got, const std::vector<Qual
       EXPECT_EQ(a.item_correct, b.item_correct);
       continue;
     }
-    EXPECT_NEAR(*a.kl_mean, *b.kl_mean, share * *b.kl_mean + 5e-8) << compared[f];
+    EXPECT_GT(*a.kl_mean, 0) << compared[f];
+    EXPECT_LE(*a.kl_mean, (1 + share) * *b.kl_mean + 5e-8) << compared[f];
     EXPECT_NEAR(static_cast<double>(*a.flips), static_cast<double>(*b.flips), 3 + 0.5 * static_cast<double>(*b.flips))
         << compared[f];
   }
