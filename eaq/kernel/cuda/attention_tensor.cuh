@@ -33,16 +33,6 @@ struct TensorAttention {
     }
   }
 
-  static __device__ std::uint32_t pair(float low, float high) {
-    if constexpr (std::is_same_v<T, __half>) {
-      const __half2 both = __floats2half2_rn(low, high);
-      return reinterpret_cast<const std::uint32_t&>(both);
-    } else {
-      const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
-      return reinterpret_cast<const std::uint32_t&>(both);
-    }
-  }
-
   // One warp's part. A lane holds, of every 16 x 8 tile of scores or results, columns 2 (lane % 4) and the next of rows lane / 4
   // ([0], [1]) and lane / 4 + 8 ([2], [3]).
   struct Warp {
@@ -117,9 +107,9 @@ struct TensorAttention {
     __device__ void add_values(const float (&weights)[keys / 8][4], const T (*v)[pitch]) {
 #pragma unroll
       for (int k = 0; k < keys / 16; ++k) {
-        const std::uint32_t w[4] = {pair(weights[2 * k][0], weights[2 * k][1]), pair(weights[2 * k][2], weights[2 * k][3]),
-                                    pair(weights[2 * k + 1][0], weights[2 * k + 1][1]),
-                                    pair(weights[2 * k + 1][2], weights[2 * k + 1][3])};
+        const std::uint32_t w[4] = {pair<T>(weights[2 * k][0], weights[2 * k][1]), pair<T>(weights[2 * k][2], weights[2 * k][3]),
+                                    pair<T>(weights[2 * k + 1][0], weights[2 * k + 1][1]),
+                                    pair<T>(weights[2 * k + 1][2], weights[2 * k + 1][3])};
 #pragma unroll
         for (int d = 0; d < D / 16; ++d) {
           std::uint32_t r[4];
@@ -142,7 +132,7 @@ struct TensorAttention {
         for (int n = 0; n < D / 8; ++n) {
           const int col = 8 * n + lane % 4 * 2;
           if (col < a.head_dim)
-            *reinterpret_cast<std::uint32_t*>(row + col) = pair(result[n][2 * half] / total, result[n][2 * half + 1] / total);
+            *reinterpret_cast<std::uint32_t*>(row + col) = pair<T>(result[n][2 * half] / total, result[n][2 * half + 1] / total);
         }
       }
     }

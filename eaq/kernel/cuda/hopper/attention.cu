@@ -19,17 +19,6 @@ struct Shared {
   T q[Groups * tile][head], k[2][tile][head], v[2][tile][head];  // swizzled
 };
 
-template <class T>
-__device__ std::uint32_t pair(float low, float high) {
-  if constexpr (std::is_same_v<T, __half>) {
-    const __half2 both = __floats2half2_rn(low, high);
-    return reinterpret_cast<const std::uint32_t&>(both);
-  } else {
-    const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
-    return reinterpret_cast<const std::uint32_t&>(both);
-  }
-}
-
 // A head's rows, as a thread fetches them: one column of pieces.
 template <int Groups>
 struct Source {
