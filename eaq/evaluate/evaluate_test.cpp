@@ -168,6 +168,26 @@ TEST(Card, AccuracyIsTheProcessors) {
   for (const std::string& card : cards_here()) expect_same_quality(accuracies_on(card), wanted, 0.5);
 }
 
+// Trained stand-ins may be exact in bf16; these weights have full mantissas. KL(fp32 || format), nats a token.
+TEST(Card, RandomWeightsWithFullMantissasDivergeAsLittle) {
+  if (cards_here().empty()) GTEST_SKIP() << "no card can be used here";
+  const Model model = open_model("synthetic:gpt2?layers=2&vocabulary=8192");
+  TokenStream text;
+  for (std::int64_t i = 0; i < 256; ++i) text.ids.push_back(static_cast<std::int32_t>(i * 7919 % 8192));
+  for (const std::string& card : cards_here()) {
+    const Device device = open_device(card);
+    std::vector<std::shared_ptr<const PackedModel>> models;
+    for (const std::string& format : compared)
+      models.push_back(std::make_shared<PackedModel>(model, uniform_recipe(model.graph, format), device));
+    const std::vector<Quality> q =
+        evaluate_perplexity(models, text, windows(256, {.window = 128, .stride = 128, .limit = 2}), {.range_samples = 0});
+    EXPECT_LE(*q[1].kl_mean, 1e-5) << card;
+    EXPECT_GT(*q[1].kl_mean, 1e-10) << card;
+    EXPECT_LE(*q[2].kl_mean, 4e-4) << card;
+    EXPECT_GT(*q[2].kl_mean, *q[1].kl_mean) << card;
+  }
+}
+
 TEST(Delta, OfAnswersThatAreNotNumbersHasNoPValue) {
   Quality a, b;
   a.metric = b.metric = "perplexity";

@@ -55,6 +55,7 @@ class CudaContext final : public ExecutionContext {
   /// 90 is sm_90. What kernels and formats may count on: EAQ_CUDA_ARCHITECTURE lowers it, and so do kernels compiled for less.
   int architecture() const;
   int multiprocessors() const;
+  std::size_t cache_bytes() const;  ///< of the card's last level
 
   /// Calls `submit` once to let it choose algorithms and take memory, then once more and keeps what it submits.
   std::unique_ptr<CudaGraph> record(const std::function<void()>& submit);
@@ -115,10 +116,15 @@ const std::string& multiply(CudaContext& context, const GemmCall& call);
 /// with a residual too.
 bool fuses(const CudaContext& context, const GemmCall& call);
 
-/// The same for at most 8 rows, by a kernel of our own whose time is that of reading the weight; it fuses everything.
+/// The same for at most so many rows, by a kernel of our own whose time is that of reading the weight; it fuses everything.
 /// fits_few_rows() says whether it can; the weight must stay.
+inline constexpr std::int64_t most_few_rows = 8;
 bool fits_few_rows(const GemmCall& call);
 const std::string& multiply_few_rows(CudaContext& context, const GemmCall& call);
+
+/// In a recording: reads a weight, or as much of it as the cache should hold of one, towards the card's cache beside what is
+/// submitted next. Outside of recordings it does nothing.
+void fetch_ahead(CudaContext& context, const Matrix& stays);
 
 // ---- Rows. Arithmetic is f32 whatever the storage; shapes, strides and types are free, and eight elements move at once where
 // alignment allows.

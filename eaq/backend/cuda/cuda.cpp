@@ -101,6 +101,24 @@ Run bound(const SelectOp& op, CudaContext&) {
   };
 }
 
+// With about a hundred rows a product waits for its weight longer than it computes; so each product's weight is on its way to the
+// cache while the one before it runs. Fewer rows have kernels that read ahead by themselves.
+constexpr std::int64_t most_waiting_rows = 512;
+
+void fetch_weights_ahead(Program& program) {
+  Step* ahead = &program.steps.front();
+  for (Step& step : program.steps) {
+    const auto* linear = std::get_if<LinearOp>(&step.op);
+    if (linear == nullptr) continue;
+    ahead->run = [run = std::move(ahead->run), product = linear->product](const Frame& f) {
+      const std::int64_t rows = f.batch.rows();
+      if (rows > kernel_cuda::most_few_rows && rows <= most_waiting_rows) kernel_cuda::fetch_ahead(card(f), product->rows());
+      run(f);
+    };
+    ahead = &step;
+  }
+}
+
 class CudaRecording final : public Recording {
  public:
   explicit CudaRecording(std::unique_ptr<kernel_cuda::CudaGraph> graph) : graph_(std::move(graph)) {}
@@ -140,6 +158,7 @@ class CudaBackend final : public Backend {
   void bind(Program& program, ExecutionContext& context) const override {
     CudaContext& own = kernel_cuda::cuda_context(context);
     for (Step& step : program.steps) step.run = std::visit([&](const auto& op) { return bound(op, own); }, step.op);
+    fetch_weights_ahead(program);
   }
   std::unique_ptr<Judge> make_judge(ExecutionContext& context) const override { return backend_cuda::make_judge(context); }
   std::unique_ptr<PlacedBatch> place(ExecutionContext& context, const Batch& batch) const override {

@@ -49,7 +49,7 @@ ProductKey shared_by_neighbours(ProductKey key) {
 }
 
 ChoiceMemory::ChoiceMemory(const std::string& card, std::size_t library)
-    : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 4, cublasLt " + std::to_string(library)) {
+    : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 5, cublasLt " + std::to_string(library)) {
   std::ifstream in(file_);
   std::string line;
   if (!std::getline(in, line) || line != title_) return;  // another library's algorithms mean nothing here

@@ -42,6 +42,7 @@ void* from_card(std::size_t bytes, std::string_view what) {
 }  // namespace
 
 CudaContext::State::State(int card) : number(card), properties(chosen(card)), architecture(usable_architecture(properties)) {
+  check(cudaEventCreateWithFlags(&fork, cudaEventDisableTiming), "cudaEventCreateWithFlags: making an event");
   for (cudaEvent_t& end : ends)
     check(cudaEventCreateWithFlags(&end, cudaEventDisableTiming), "cudaEventCreateWithFlags: making an event");
 }
@@ -50,6 +51,7 @@ CudaContext::State::~State() {
   cudaSetDevice(number);
   cudaStreamSynchronize(stream);
   for (cudaEvent_t end : ends) cudaEventDestroy(end);
+  cudaEventDestroy(fork);
   usage->keeps = false;
   usage->give_back_all();
 }
@@ -60,6 +62,7 @@ CudaContext::~CudaContext() = default;
 void CudaContext::synchronise() { state_->stream.synchronise(); }
 int CudaContext::architecture() const { return state_->architecture; }
 int CudaContext::multiprocessors() const { return state_->properties.multiProcessorCount; }
+std::size_t CudaContext::cache_bytes() const { return static_cast<std::size_t>(state_->properties.l2CacheSize); }
 
 // CUDA submits and allocates on the card that is the calling thread's current one, which another context may have changed.
 void CudaContext::make_current() const { check(cudaSetDevice(state_->number), "cudaSetDevice: turning to the card"); }

@@ -33,6 +33,10 @@ struct CudaContext::State {
   explicit State(int number);
   ~State();
 
+  /// In a recording: a stream whose work comes after all that was submitted so far and before the recording's end, and is waited
+  /// for by nothing else. Null outside of recordings, where turning to another stream costs the host more than is gained.
+  cudaStream_t beside(cudaStream_t main);
+
   std::shared_ptr<Usage> usage = std::make_shared<Usage>();  ///< memory may be given back after the context is gone
   int number;
   cudaDeviceProp properties;
@@ -40,6 +44,9 @@ struct CudaContext::State {
   Stream stream;
   std::array<cudaEvent_t, marks> ends{};  ///< of runs, in turn
   std::uint64_t ended = 0;
+  Stream second;
+  cudaEvent_t fork = nullptr;
+  bool recording = false, forked = false;
   std::vector<DeviceMemory> scratch;
   std::map<std::pair<const void*, DType>, Resident> residents;
   std::unique_ptr<Gemm> gemm;

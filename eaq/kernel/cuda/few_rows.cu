@@ -10,7 +10,7 @@
 namespace eaq::kernel_cuda {
 namespace {
 
-constexpr int threads = 256, warps = threads / 32, most_rows = 8;
+constexpr int threads = 256, warps = threads / 32;
 constexpr int most_held = 3;                    // loads of one row of the weight that a lane holds at once
 constexpr std::size_t most_shared = 60 * 1024;  // every architecture has 64 KiB, of which static arrays take some
 
@@ -163,13 +163,13 @@ __global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
   store<1>(f.y, row_of(own), col_of(own), value);
 }
 
-int rows_held(std::int64_t rows) { return rows == 1 ? 1 : rows <= 4 ? 4 : most_rows; }
+int rows_held(std::int64_t rows) { return rows == 1 ? 1 : rows <= 4 ? 4 : static_cast<int>(most_few_rows); }
 std::size_t shared_bytes(const GemmCall& c) { return static_cast<std::size_t>(rows_held(c.x.rows) * c.x.cols) * sizeof(float); }
 
 }  // namespace
 
 bool fits_few_rows(const GemmCall& c) {
-  return c.w_stays && c.x.rows <= most_rows && c.x.dtype == c.w.dtype && c.w.stride >= c.x.cols && !c.tf32 &&
+  return c.w_stays && c.x.rows <= most_few_rows && c.x.dtype == c.w.dtype && c.w.stride >= c.x.cols && !c.tf32 &&
          shared_bytes(c) <= most_shared && moved_at_once({c.x, c.w}) == 8 && (c.norm == nullptr || moves_eight(*c.norm));
 }
 

@@ -2,12 +2,14 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
 
 #include "eaq/base/base.h"
 #include "eaq/kernel/cuda/choice.h"
+#include "eaq/kernel/cuda/context.h"
 #include "eaq/kernel/cuda/cublaslt.h"
 #include "eaq/kernel/cuda/device.h"
 
@@ -15,10 +17,42 @@ namespace eaq::kernel_cuda {
 namespace {
 
 constexpr std::size_t workspace_bytes = std::size_t{64} << 20;
-constexpr int timed_runs = 8;
 
 // Thrown and caught here: a candidate that does not run.
 struct DoesNotRun {};
+
+// A product to try candidates on. A model comes back to a weight after all its others, so a trial must not find it in the cache
+// where the run before left it: it goes through copies that together are larger than the cache.
+class Trial {
+ public:
+  Trial(CudaContext& context, const GemmCall& call) : call_(call), bytes_((bytes_of(call.w) + 255) / 256 * 256) {
+    // Trials write to y, so they must not add to it in place.
+    if (call.residual != nullptr && call.residual->data == call.y.data) {
+      result_ = context.allocate(bytes_of(call.y), "a trial's result");
+      call_.y.data = result_.data();
+    }
+    copies_ = std::clamp(context.cache_bytes() * 3 / 2 / bytes_, std::size_t{1}, most_copies);
+    if (copies_ == 1) return;
+    weights_ = context.allocate(copies_ * bytes_, "a trial's weights");
+    for (std::size_t i = 0; i < copies_; ++i) context.copy(weights_.data() + i * bytes_, call.w.data, bytes_of(call.w));
+  }
+
+  int runs() const { return std::max(fewest_runs, static_cast<int>(copies_)); }
+  GemmCall run(int i) const {
+    GemmCall call = call_;
+    if (copies_ > 1) call.w.data = weights_.data() + static_cast<std::size_t>(i) % copies_ * bytes_;
+    return call;
+  }
+
+ private:
+  static constexpr std::size_t most_copies = 128;
+  static constexpr int fewest_runs = 8;
+  static std::size_t bytes_of(const Matrix& m) { return static_cast<std::size_t>(m.rows * m.stride) * size_of(m.dtype); }
+
+  GemmCall call_;
+  std::size_t bytes_, copies_ = 1;  // of a copy, which is aligned as any weight
+  DeviceMemory result_, weights_;
+};
 
 }  // namespace
 
@@ -64,11 +98,11 @@ struct Gemm::State {
 
   /// Milliseconds of some runs; nothing where it does not run. In a recording, as models run: how long the host takes to submit
   /// one differs from candidate to candidate and must not count.
-  std::optional<float> time(const Plan& plan, const ProductChoice& choice, const GemmCall& call) {
+  std::optional<float> time(const Plan& plan, const ProductChoice& choice, const Trial& trial) {
     try {
       const auto runs = context.record([&] {
-        for (int i = 0; i < timed_runs; ++i)
-          if (submit(plan, choice, call) != nullptr) throw DoesNotRun{};
+        for (int i = 0; i < trial.runs(); ++i)
+          if (submit(plan, choice, trial.run(i)) != nullptr) throw DoesNotRun{};
       });
       runs->submit();
       check(cudaEventRecord(clock[0], context.stream()), "cudaEventRecord: timing a product");
@@ -83,20 +117,8 @@ struct Gemm::State {
     return milliseconds;
   }
 
-  void choose(Plan& plan, const ProductKey& key, const GemmCall& call) {
-    const ProductKey kept = shared_by_neighbours(key);
-    if (const ProductChoice* known = memory.find(kept); known != nullptr && can_run(plan, *known, call)) {
-      plan.choice = *known;
-      return;
-    }
-    // Trials write to y, so they must not add to it in place.
-    GemmCall trial = call;
-    DeviceMemory elsewhere;
-    if (call.residual != nullptr && call.residual->data == call.y.data) {
-      elsewhere =
-          context.allocate(static_cast<std::size_t>(call.y.rows * call.y.stride) * size_of(call.y.dtype), "a trial's result");
-      trial.y.data = elsewhere.data();
-    }
+  void try_all(Plan& plan, const GemmCall& call) {
+    const Trial trial(context, call);
     float best = 0;
     for (const ProductChoice& candidate : candidates(plan, call)) {
       const auto milliseconds = time(plan, candidate, trial);
@@ -104,6 +126,19 @@ struct Gemm::State {
       plan.choice = candidate;
       best = *milliseconds;
     }
+  }
+
+  void choose(Plan& plan, const ProductKey& key, const GemmCall& call) {
+    const ProductKey kept = shared_by_neighbours(key);
+    if (const ProductChoice* known = memory.find(kept); known != nullptr && can_run(plan, *known, call)) {
+      plan.choice = *known;
+      return;
+    }
+    // What trials take is not what the model takes.
+    CudaContext::State::Usage& usage = *context.state().usage;
+    const std::int64_t peak = usage.peak;
+    try_all(plan, call);
+    usage.peak = std::max(peak, usage.now);
     if (plan.choice) memory.remember(kept, *plan.choice);
   }
 

@@ -21,6 +21,14 @@ void CudaGraph::submit() {
   check(cudaGraphLaunch(state_->ready, state_->stream), "cudaGraphLaunch: submitting a recorded run");
 }
 
+cudaStream_t CudaContext::State::beside(cudaStream_t main) {
+  if (!recording) return nullptr;
+  check(cudaEventRecord(fork, main), "cudaEventRecord: recording a fork");
+  check(cudaStreamWaitEvent(second, fork), "cudaStreamWaitEvent: recording a fork");
+  forked = true;
+  return second;
+}
+
 std::unique_ptr<CudaGraph> CudaContext::record(const std::function<void()>& submit) {
   submit();
   synchronise();
@@ -29,9 +37,16 @@ std::unique_ptr<CudaGraph> CudaContext::record(const std::function<void()>& subm
   state->stream = stream();
   check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture: recording a run");
   cudaGraph_t graph = nullptr;
+  state_->recording = true, state_->forked = false;
   try {
     submit();
+    if (state_->forked) {
+      check(cudaEventRecord(state_->fork, state_->second), "cudaEventRecord: recording a join");
+      check(cudaStreamWaitEvent(stream(), state_->fork), "cudaStreamWaitEvent: recording a join");
+    }
+    state_->recording = false;
   } catch (...) {
+    state_->recording = false;
     cudaStreamEndCapture(stream(), &graph);
     if (graph != nullptr) cudaGraphDestroy(graph);
     cudaGetLastError();

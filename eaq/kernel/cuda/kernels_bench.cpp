@@ -87,6 +87,38 @@ void product(benchmark::State& state, std::int64_t m, std::int64_t k, std::int64
   state.SetLabel(name + (fused ? "" : ", then the activation"));
 }
 
+// All products of a model and nothing else, each with a weight of its own: below this no run of it comes with these products.
+void all_products(benchmark::State& state, std::int64_t m, int blocks, std::int64_t head, Activation activation) {
+  struct Kind {
+    std::int64_t k, n;
+    Activation activation;
+    bool residual;
+  };
+  const Kind kinds[] = {{768, 2304, Activation::none, false},
+                        {768, 768, Activation::none, true},
+                        {768, 3072, activation, false},
+                        {3072, 768, Activation::none, true}};
+  const Matrix narrow = rows(DType::bf16, m, 768), wide = rows(DType::bf16, m, 3072), more = rows(DType::bf16, m, 768);
+  const Matrix bias = rows(DType::bf16, 1, 3072);
+  std::vector<GemmCall> calls;
+  double operations = 0;
+  for (int block = 0; block < blocks; ++block)
+    for (const Kind& kind : kinds) {
+      Matrix y = kind.n > 768 ? wide : narrow, x = kind.k > 768 ? wide : more;
+      y.cols = kind.n, x.cols = kind.k;
+      calls.push_back({.x = x, .w = rows(DType::bf16, kind.n, kind.k), .y = y, .bias = bias.data, .w_stays = true});
+      calls.back().activation = kind.activation, calls.back().residual = kind.residual ? &more : nullptr;
+      operations += 2.0 * static_cast<double>(m * kind.k * kind.n);
+    }
+  if (head > 0) {
+    calls.push_back({.x = more, .w = rows(DType::bf16, head, 768), .y = rows(DType::f32, m, head), .w_stays = true});
+    operations += 2.0 * static_cast<double>(m * 768 * head);
+  }
+  run(state, operations, 0, [&] {
+    for (const GemmCall& call : calls) multiply(context(), call);
+  });
+}
+
 void norm(benchmark::State& state, std::int64_t m, DType dtype) {
   const Matrix x = rows(dtype, m, 768), y = rows(dtype, m, 768), vectors = rows(DType::f32, 2, 768);
   const NormVectors norm{reinterpret_cast<const float*>(vectors.row(0)), reinterpret_cast<const float*>(vectors.row(1)), 1e-5f};
@@ -172,6 +204,10 @@ const bool registered = [] {
   for (const std::int64_t m : {8192, 128, 1})
     bench("head at " + std::to_string(m) + " rows", product, m, 768, 50304, DType::f32, Activation::none, false);
   for (const std::int64_t m : {4096, 128}) bench("erf GELU alone at " + std::to_string(m) + " rows", gelu, m);
+  bench("all products of DistilBERT at 4096 rows", all_products, 4096, 6, 0, Activation::gelu);
+  bench("all products of DistilBERT at 128 rows", all_products, 128, 6, 0, Activation::gelu);
+  bench("all products of GPT-2 at 8192 rows", all_products, 8192, 12, 50304, Activation::gelu_tanh);
+  bench("all products of GPT-2 at 128 rows", all_products, 128, 12, 50304, Activation::gelu_tanh);
   bench("attention 32 x 128", attention_of, 32, 128, 0, false, DType::bf16);
   bench("attention 1 x 128", attention_of, 1, 128, 0, false, DType::bf16);
   bench("attention 1 x 128, causal", attention_of, 1, 128, 0, true, DType::bf16);
