@@ -7,7 +7,9 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -108,10 +110,10 @@ class PlacedBatch {
  public:
   virtual ~PlacedBatch() = default;
 
-  /// Greedy decoding that never leaves the device, for a batch of one row a sequence: feed_back() submits that each sequence's
-  /// likeliest token becomes its next input, one position on; false where the device does not do that. fed_back() waits, and
-  /// gives what was chosen last, or Error{input} where logits were no numbers. rewind() submits the batch as it was at first.
-  virtual bool feed_back(const Matrix& /*logits*/) { return false; }
+  /// Decoding that never leaves the device, for a batch of one row a sequence: feed_back() submits that each sequence's chosen
+  /// token becomes its next input, one position on; false where the device does not do that. fed_back() waits, and gives what was
+  /// chosen last, or Error{input} where logits were no numbers. rewind() submits the batch as it was at first.
+  virtual bool feed_back(const Matrix& /*logits*/, const Sampling& /*sampling*/) { return false; }
   virtual std::vector<std::int32_t> fed_back() { return {}; }
   virtual void rewind() {}
 };
@@ -131,6 +133,17 @@ struct KvCache {
   std::size_t offset(std::int64_t layer, std::int64_t sequence, std::int64_t position) const;
 };
 
+/// Names of the kernels by which steps without a product of their own ran.
+class KernelNames {
+ public:
+  void add(std::string_view name);
+  std::vector<std::string> all() const;  ///< in alphabetical order
+
+ private:
+  mutable std::mutex mutex_;
+  std::set<std::string, std::less<>> names_;
+};
+
 /// What a step's `run` sees.
 struct Frame {
   ExecutionContext& context;
@@ -138,6 +151,7 @@ struct Frame {
   std::span<const Matrix> values;  ///< by Value, in the device's memory, sized for this batch
   KvCache* cache = nullptr;
   const PlacedBatch* placed = nullptr;  ///< the batch as Backend::place() gave it
+  KernelNames* kernels = nullptr;       ///< told which attention ran
 };
 
 struct Step {

@@ -42,6 +42,16 @@ double attended_pairs(const AttentionOp& op, const Batch& batch) {
 
 }  // namespace
 
+void KernelNames::add(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  if (names_.find(name) == names_.end()) names_.emplace(name);
+}
+
+std::vector<std::string> KernelNames::all() const {
+  const std::lock_guard lock(mutex_);
+  return {names_.begin(), names_.end()};
+}
+
 std::string_view name_of(StepKind kind) {
   constexpr std::string_view names[] = {"linear", "attention", "norm", "activation", "residual", "embedding", "head", "other"};
   return names[static_cast<std::size_t>(kind)];

@@ -93,7 +93,7 @@ class PackedModel {
   const Recipe& recipe() const;
   const Device& device() const;
   std::size_t resident_bytes() const;
-  /// Storage, arithmetic, kernels and emulation of the products that ran so far.
+  /// Storage, arithmetic and emulation of the products that ran so far, and the kernels of those and of attention.
   KernelReport report() const;
 
   struct State;
@@ -120,9 +120,10 @@ struct SessionOptions {
   Logits logits = Logits::all;
   std::int64_t cache_sequences = 0, cache_capacity = 0;  ///< with a KV cache of so many sequences and positions; 0: none
   bool fusions = true;
-  /// Greedy decoding on the device, where it offers that (can_feed_back()): each submission of a prepared batch of one row a
-  /// sequence ends with the likeliest tokens becoming its next input.
+  /// Decoding on the device, where it offers that (can_feed_back()): each submission of a prepared batch of one row a sequence
+  /// ends with the chosen tokens becoming its next input.
   bool feeds_back = false;
+  Sampling sampling = {};
 };
 
 /// A batch that lies ready on the device, to be run again and again by the session that prepared it.
@@ -159,6 +160,10 @@ class Session {
   /// (ExecutionContext::finish_runs, synchronise). The first submission of a batch records it where the device can.
   PreparedBatch prepare(const Batch&);
   Matrix submit(PreparedBatch&, const RunHooks& = {});
+
+  /// How long each step of the batch's program takes on the device's own clock, in their order: medians over so many runs of it
+  /// all. A card is timed by events within one recording, and its steps then do not overlap as they do otherwise.
+  std::vector<Seconds> step_times(PreparedBatch&, int runs);
 
   /// With SessionOptions::feeds_back: the tokens chosen last (waits; Error{input} where logits were not finite; empty where the
   /// device does not feed back), and the batch as it was prepared.

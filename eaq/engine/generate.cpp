@@ -1,51 +1,59 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <random>
 
 #include "eaq/engine/engine.h"
+#include "eaq/kernel/noise.h"
 
 namespace eaq {
 namespace {
 
+// The one token that a row of logits gives for a place. Tokens that top_k and top_p leave out take no part in the draw.
 class Sampler {
  public:
-  explicit Sampler(const GenerateOptions& options) : options_(options), random_(options.seed) {}
+  explicit Sampler(const GenerateOptions& options) : options_(options) {}
 
-  std::int32_t operator()(const float* logits, std::int64_t n) {
+  /// Whether a device that chooses by Sampling alone chooses the same.
+  bool is_plain() const { return options_.temperature <= 0 || (options_.top_k <= 0 && options_.top_p >= 1); }
+
+  std::int32_t operator()(const float* logits, std::int64_t n, std::int64_t position) {
     if (options_.temperature <= 0) return summarise_row(logits, n).argmax;
     order_.resize(static_cast<std::size_t>(n));
     std::iota(order_.begin(), order_.end(), 0);
+    if (!is_plain()) keep_likeliest(logits);
+    const std::uint64_t key = draw_key(options_.seed, 0, position);
+    const auto score = [&](std::int32_t token) { return drawn_score(logits[token], options_.temperature, key, token); };
+    std::int32_t best = order_.front();
+    for (const std::int32_t token : order_) {
+      const float mine = score(token), top = score(best);
+      if (mine > top || (mine == top && token < best)) best = token;
+    }
+    return best;
+  }
+
+ private:
+  void keep_likeliest(const float* logits) {
     const auto greater = [&](std::int32_t a, std::int32_t b) {
       return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
     };
     std::size_t kept = order_.size();
     if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));
     std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(kept), order_.end(), greater);
-
-    weights_.resize(kept);
-    double sum = 0;
-    for (std::size_t i = 0; i < kept; ++i)
-      sum += weights_[i] = std::exp((static_cast<double>(logits[order_[i]]) - logits[order_[0]]) / options_.temperature);
+    const auto weight = [&](std::size_t i) {
+      return std::exp((static_cast<double>(logits[order_[i]]) - logits[order_[0]]) / options_.temperature);
+    };
+    double sum = 0, reached = 0;
+    for (std::size_t i = 0; i < kept; ++i) sum += weight(i);
     // Nucleus (Holtzman et al., 2020): the smallest set of likeliest tokens whose probability reaches top_p.
-    double reached = 0;
     for (std::size_t i = 0; i < kept; ++i) {
-      reached += weights_[i];
+      reached += weight(i);
       if (reached >= options_.top_p * sum) kept = i + 1;
     }
-    // Written out rather than std::discrete_distribution: the same seed must give the same text with every standard library.
-    double u = static_cast<double>(random_() >> 11) * 0x1p-53 *
-               std::accumulate(weights_.begin(), weights_.begin() + static_cast<std::ptrdiff_t>(kept), 0.0);
-    for (std::size_t i = 0; i < kept; ++i)
-      if ((u -= weights_[i]) < 0) return order_[i];
-    return order_[kept - 1];
+    order_.resize(kept);
   }
 
- private:
   const GenerateOptions& options_;
-  std::mt19937_64 random_;
   std::vector<std::int32_t> order_;
-  std::vector<double> weights_;
 };
 
 void check(const Graph& graph, std::span<const std::int32_t> prompt, const GenerateOptions& options) {
@@ -65,12 +73,13 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
                    const GenerateOptions& options, const std::function<bool(std::int32_t)>& on_token) {
   check(packed->graph(), prompt, options);
   const auto length = static_cast<std::int32_t>(prompt.size());
-  const bool feeds_back = options.temperature <= 0 && options.listener == nullptr && can_feed_back(packed->device());
+  Sampler sample(options);
+  const bool feeds_back = sample.is_plain() && options.listener == nullptr && can_feed_back(packed->device());
   Session session(packed, {.logits = Logits::last,
                            .cache_sequences = 1,
                            .cache_capacity = length + options.max_new_tokens,
-                           .feeds_back = feeds_back});
-  Sampler sample(options);
+                           .feeds_back = feeds_back,
+                           .sampling = {options.temperature, options.seed}});
   Generated result;
 
   OwnedBatch batch;
@@ -109,7 +118,7 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
   };
   const auto chosen = [&](int i) {
     check_finite(length + i - 1);
-    return sample(logits.data(), static_cast<std::int64_t>(logits.size()));
+    return sample(logits.data(), static_cast<std::int64_t>(logits.size()), length + i);
   };
   if (feeds_back && options.max_new_tokens > 0) {
     bool goes_on = take(0, chosen(0));

@@ -143,7 +143,8 @@ KernelReport PackedModel::report() const {
   // Storage and arithmetic are those of the sites that the recipe is about: of an int8 recipe, the int8 sites.
   const bool mixed = !state_->recipe.sites.empty();
   KernelReport whole;
-  std::set<std::string> kernels;
+  const std::vector<std::string> attention = state_->attention.all();
+  std::set<std::string> kernels(attention.begin(), attention.end());
   for (const auto& [site, product] : state_->products) {
     const KernelReport one = product->report();
     if (one.kernels.empty()) continue;  // has not run

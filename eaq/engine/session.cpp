@@ -145,6 +145,7 @@ struct Session::State {
   std::optional<CompiledProgram> decoding;  // where the backend has fusions for one row of every sequence
   std::unique_ptr<KvCache> cache;
   bool feeds_back = false;
+  Sampling sampling;
   Batch batch;                          // of the last run_body()
   std::unique_ptr<PlacedBatch> placed;  // likewise
   RunHooks hooks;                       // likewise
@@ -156,11 +157,11 @@ struct Session::State {
     return decoding && of.rows() == of.sequences() && !of.past.empty() ? *decoding : general;
   }
   Frame frame(CompiledProgram& compiled, const Batch& of, const PlacedBatch* on_device) {
-    return {context(), of, compiled.workspace.matrices(of.rows(), of.sequences()), cache.get(), on_device};
+    return {context(), of, compiled.workspace.matrices(of.rows(), of.sequences()), cache.get(), on_device, &packed->state().attention};
   }
   void run_all(const Program& program, const Frame& frame, PlacedBatch* on_device, const RunHooks& watch) {
     for (const Step& step : program.steps) run_step(step, frame, watch);
-    if (feeds_back && on_device != nullptr) on_device->feed_back(frame.values[static_cast<std::size_t>(program.output)]);
+    if (feeds_back && on_device != nullptr) on_device->feed_back(frame.values[static_cast<std::size_t>(program.output)], sampling);
   }
 
   void run_step(const Step& step, const Frame& frame, const RunHooks& watch) {
@@ -213,7 +214,7 @@ Session::Session(std::shared_ptr<const PackedModel> packed, const SessionOptions
     if (options.fusions && std::any_of(fusions.begin(), fusions.end(), [](const Fusion& f) { return f.decoding; }))
       compile(state_->decoding.emplace(), true);
   }
-  state_->feeds_back = options.feeds_back;
+  state_->feeds_back = options.feeds_back, state_->sampling = options.sampling;
   state_->packed = std::move(packed);
 }
 
@@ -275,6 +276,35 @@ Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
   return frame.values[static_cast<std::size_t>(compiled.program.output)];
 }
 
+std::vector<Seconds> Session::step_times(PreparedBatch& prepared, int runs) {
+  PreparedBatch::State& p = *prepared.state_;
+  ExecutionContext& context = state_->context();
+  CompiledProgram& compiled = state_->compiled_for(p.batch);
+  compiled.reserve(p.batch.rows(), p.batch.sequences());
+  const Frame frame = state_->frame(compiled, p.batch, p.placed.get());
+  const auto& steps = compiled.program.steps;
+  const auto marked = [&] {
+    context.mark(0);
+    for (std::size_t i = 0; i < steps.size(); ++i) steps[i].run(frame), context.mark(i + 1);
+  };
+  const auto recording = state_->backend().record(context, marked);
+  std::vector<std::vector<Seconds>> seen(steps.size());
+  for (int run = 0; run < runs; ++run) {
+    if (recording)
+      recording->submit();
+    else
+      marked();
+    const std::vector<Seconds> passed = context.marks(steps.size() + 1);
+    for (std::size_t i = 0; i < steps.size(); ++i) seen[i].push_back(passed[i + 1] - passed[i]);
+  }
+  std::vector<Seconds> medians;
+  for (auto& times : seen) {
+    std::nth_element(times.begin(), times.begin() + runs / 2, times.end());
+    medians.push_back(times[static_cast<std::size_t>(runs / 2)]);
+  }
+  return medians;
+}
+
 std::vector<std::int32_t> Session::fed_back(PreparedBatch& prepared) {
   return prepared.state_->placed ? prepared.state_->placed->fed_back() : std::vector<std::int32_t>{};
 }
@@ -308,7 +338,7 @@ Matrix Session::head(std::int64_t first_row, std::int64_t count) {
   std::span<Matrix> values = state_->general.workspace.matrices(state_->batch.rows(), state_->batch.sequences());
   values[in] = values[in].slice(first_row, count);
   values[output] = values[output].slice(0, count);
-  state_->run_step(step, {state_->context(), state_->batch, values, state_->cache.get(), state_->placed.get()}, state_->hooks);
+  state_->run_step(step, {state_->context(), state_->batch, values, state_->cache.get(), state_->placed.get(), &state_->packed->state().attention}, state_->hooks);
   state_->context().synchronise();
   return values[output];
 }

@@ -131,6 +131,30 @@ TEST_P(OnDevice, FeedingBackEqualsChoosingOnTheHost) {
   EXPECT_EQ(device.fed_back(*prepared), first);
 }
 
+TEST_P(OnDevice, EveryStepHasATimeOfItsOwn) {
+  const auto model = packed(tiny_gpt2, "fp32", GetParam());
+  Session session(model);
+  const OwnedBatch batch = make_batch(random_sequences(model->graph(), {5, 9}));
+  const auto wanted = logits_of(session, batch.view());
+  PreparedBatch prepared = session.prepare(batch.view());
+  const std::vector<Seconds> times = session.step_times(prepared, 3);
+  ASSERT_EQ(times.size(), session.program_for(batch.view()).steps.size());
+  for (const Seconds time : times) EXPECT_GE(time.value(), 0);
+  EXPECT_EQ(on_host(*model->device().context, session.submit(prepared)), wanted);
+}
+
+TEST_P(OnDevice, ReportsTheKernelsOfProductsAndAttention) {
+  const auto model = packed(tiny_gpt2, "fp32", GetParam());
+  const auto names_attention = [&] {
+    const std::vector<std::string> kernels = model->report().kernels;
+    return std::any_of(kernels.begin(), kernels.end(), [](const auto& k) { return k.find("attention") != std::string::npos; });
+  };
+  EXPECT_FALSE(names_attention());
+  Session session(model);
+  logits_of(session, make_batch(random_sequences(model->graph(), {5})).view());
+  EXPECT_EQ(names_attention(), GetParam() != "ref");
+}
+
 TEST_P(OnDevice, AProgramForDecodingGivesTheSameLogits) {
   const auto model = packed(tiny_gpt2, "fp32", GetParam());
   Session fused(model, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = 8});
@@ -250,6 +274,16 @@ TEST(Generation, TheSameSeedGivesTheSameTextAndAnotherAnother) {
   EXPECT_EQ(generate(model, prompt, options).ids, first);
   options.seed = 2;
   EXPECT_NE(generate(model, prompt, options).ids, first);
+}
+
+TEST_P(OnDevice, DrawsTheTextThatTheProcessorDraws) {
+  GenerateOptions options;
+  options.max_new_tokens = 12, options.temperature = 0.9, options.seed = 5;
+  const std::vector<std::int32_t> prompt{1, 2, 3};
+  const auto drawn = generate(packed(tiny_gpt2, "fp32", GetParam()), prompt, options).ids;
+  EXPECT_EQ(drawn, generate(packed(tiny_gpt2, "fp32"), prompt, options).ids);
+  options.temperature = 0;
+  EXPECT_NE(generate(packed(tiny_gpt2, "fp32", GetParam()), prompt, options).ids, drawn);
 }
 
 TEST(Generation, RefusesMoreTokensThanTheContextHolds) {

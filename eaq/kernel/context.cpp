@@ -6,6 +6,17 @@
 
 namespace eaq {
 
+void ExecutionContext::mark(std::size_t i) {
+  if (passed_.size() <= i) passed_.resize(i + 1);
+  passed_[i] = monotonic_clock().now();
+}
+
+std::vector<Seconds> ExecutionContext::marks(std::size_t count) {
+  std::vector<Seconds> since;
+  for (std::size_t i = 0; i < count; ++i) since.push_back(passed_.at(i) - passed_.at(0));
+  return since;
+}
+
 DeviceMemory ExecutionContext::allocate(std::size_t bytes, std::string_view) {
   auto buffer = std::make_shared<Buffer>(bytes);
   std::byte* data = buffer->data();

@@ -85,6 +85,11 @@ class ExecutionContext {
   virtual void end_run() {}
   virtual void finish_runs(int /*ahead*/) {}
 
+  /// Marks on the device's own clock. mark(i) is passed when what was submitted before it has run; in a recording it is recorded,
+  /// and passed again with each submission. marks(n) waits, and gives when 0 .. n - 1 were passed last, the first being 0.
+  virtual void mark(std::size_t i);
+  virtual std::vector<Seconds> marks(std::size_t count);
+
   virtual bool is_host() const { return true; }  ///< its memory is the host's
   /// Memory of any content. Error{unavailable} says how much was asked for what, and what was free.
   virtual DeviceMemory allocate(std::size_t bytes, std::string_view what);
@@ -94,6 +99,9 @@ class ExecutionContext {
   virtual void copy(std::byte* to, const std::byte* from, std::size_t bytes);  ///< within its memory, after the submitted work
   /// Most memory that was in use at once since the last call with `begin_anew`; nothing where the device does not tell.
   virtual std::optional<std::int64_t> peak_memory(bool /*begin_anew*/) { return std::nullopt; }
+
+ private:
+  std::vector<Seconds> passed_;
 };
 
 /// A CPU and the threads that may be used on it.
@@ -189,6 +197,12 @@ struct RowSummary {
 RowSummary summarise_row(const float* logits, std::int64_t n);
 /// KL(p || q) in nats of softmax(p_logits) against softmax(q_logits), given both log-sum-exps.
 double kl_divergence(const float* p_logits, const float* q_logits, std::int64_t n, double p_log_sum_exp, double q_log_sum_exp);
+
+/// How a token is chosen from a row of logits.
+struct Sampling {
+  double temperature = 0;  ///< 0: the likeliest; else a draw from softmax(logits / temperature), see noise.h
+  std::uint64_t seed = 0;
+};
 
 /// Largest |x| among finite elements, and how many are not finite.
 struct RangeSummary {

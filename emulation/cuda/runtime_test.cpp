@@ -222,6 +222,29 @@ TEST_F(Emulated, EventsMeasure) {
   EXPECT_EQ(cudaEventDestroy(end), cudaSuccess);
 }
 
+TEST_F(Emulated, RecordedEventsMeasureEachTimeTheGraphRuns) {
+  cudaEvent_t start = nullptr, end = nullptr;
+  ASSERT_EQ(cudaEventCreate(&start), cudaSuccess);
+  ASSERT_EQ(cudaEventCreate(&end), cudaSuccess);
+  EXPECT_EQ(cudaEventRecordWithFlags(start, stream_, cudaEventRecordExternal), cudaErrorInvalidValue);
+  ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaEventRecordWithFlags(start, stream_, cudaEventRecordExternal), cudaSuccess);
+  EXPECT_EQ(cudaEventRecordWithFlags(end, stream_, cudaEventRecordExternal), cudaSuccess);
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t ready = nullptr;
+  ASSERT_EQ(cudaStreamEndCapture(stream_, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&ready, graph, 0), cudaSuccess);
+  float milliseconds = -1;
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, start, end), cudaErrorInvalidResourceHandle);
+  EXPECT_EQ(cudaGraphLaunch(ready, stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventElapsedTime(&milliseconds, start, end), cudaSuccess);
+  EXPECT_GE(milliseconds, 0);
+  EXPECT_EQ(cudaGraphExecDestroy(ready), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_EQ(cudaEventDestroy(start), cudaSuccess);
+  EXPECT_EQ(cudaEventDestroy(end), cudaSuccess);
+}
+
 __global__ void add_in_turns(int* shared_count, int* out) {
   __shared__ int turns;
   if (threadIdx.x == 0) turns = 0;

@@ -108,10 +108,12 @@ class AttentionStep {
                .dtype = in.dtype,
                .kv_dtype = f.cache != nullptr ? f.cache->dtype : in.dtype},
               sequences_);
+    if (f.kernels != nullptr) f.kernels->add(name_);
   }
 
  private:
   AttentionOp op_;
+  std::string name_ = "eaq attention, " + std::string(name_of(cpu_isa()));
   std::vector<AttentionSequence> sequences_;
 };
 

@@ -70,9 +70,9 @@ CudaBatch::CudaBatch(ExecutionContext& context, const Batch& batch)
 
 void CudaBatch::rewind() { context_.copy(memory_.data(), at_first_.data(), at_first_.size()); }
 
-bool CudaBatch::feed_back(const Matrix& logits) {
+bool CudaBatch::feed_back(const Matrix& logits, const Sampling& sampling) {
   if (parts_.size() == 0) throw Error(ErrorKind::bug, "feed_back() of a batch that does not decode");
-  kernel_cuda::feed_back(kernel_cuda::cuda_context(context_), logits, to(ids_), to(positions_), to(past_), to(bad_),
+  kernel_cuda::feed_back(kernel_cuda::cuda_context(context_), logits, sampling, to(ids_), to(positions_), to(past_), to(bad_),
                          parts_.data());
   return true;
 }

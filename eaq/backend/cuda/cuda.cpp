@@ -77,7 +77,8 @@ Run bound(const AttentionOp& op, CudaContext&) {
                                     .shown = batch.shown()};
     if (f.cache != nullptr)
       call.cache = {f.cache->key_row(op.layer, 0, 0), f.cache->value_row(op.layer, 0, 0), f.cache->dtype, f.cache->capacity};
-    kernel_cuda::attention(card(f), call);
+    const std::string_view name = kernel_cuda::attention(card(f), call);
+    if (f.kernels != nullptr) f.kernels->add(name);
   };
 }
 

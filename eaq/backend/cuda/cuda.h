@@ -15,7 +15,7 @@ class CudaBatch final : public PlacedBatch {
  public:
   CudaBatch(ExecutionContext& context, const Batch& batch);
 
-  bool feed_back(const Matrix& logits) override;
+  bool feed_back(const Matrix& logits, const Sampling& sampling) override;
   std::vector<std::int32_t> fed_back() override;
   void rewind() override;
 

@@ -51,6 +51,7 @@ CudaContext::State::~State() {
   cudaSetDevice(number);
   cudaStreamSynchronize(stream);
   for (cudaEvent_t end : ends) cudaEventDestroy(end);
+  for (cudaEvent_t mark : passed) cudaEventDestroy(mark);
   cudaEventDestroy(fork);
   usage->keeps = false;
   usage->give_back_all();
@@ -93,6 +94,25 @@ void CudaContext::finish_runs(int ahead) {
   if (state_->ended <= left) return;
   check(cudaEventSynchronize(state_->ends[(state_->ended - 1 - left) % State::marks]),
         "cudaEventSynchronize: waiting for the end of a run");
+}
+
+void CudaContext::mark(std::size_t i) {
+  auto& passed = state_->passed;
+  while (passed.size() <= i) check(cudaEventCreate(&passed.emplace_back(nullptr)), "cudaEventCreate: making an event");
+  check(cudaEventRecordWithFlags(passed[i], stream(), state_->recording ? cudaEventRecordExternal : cudaEventRecordDefault),
+        "cudaEventRecordWithFlags: marking a moment");
+}
+
+std::vector<Seconds> CudaContext::marks(std::size_t count) {
+  synchronise();
+  std::vector<Seconds> since;
+  for (std::size_t i = 0; i < count; ++i) {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, state_->passed.at(0), state_->passed.at(i)),
+          "cudaEventElapsedTime: between two marks");
+    since.emplace_back(milliseconds * 1e-3);
+  }
+  return since;
 }
 
 void CudaContext::State::Usage::give_back_all() {

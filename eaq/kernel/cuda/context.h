@@ -47,6 +47,7 @@ struct CudaContext::State {
   Stream second;
   cudaEvent_t fork = nullptr;
   bool recording = false, forked = false;
+  std::vector<cudaEvent_t> passed;  ///< marks
   std::vector<DeviceMemory> scratch;
   std::map<std::pair<const void*, DType>, Resident> residents;
   std::unique_ptr<Gemm> gemm;

@@ -1,10 +1,11 @@
-// Greedy decoding that never leaves the card: the likeliest token becomes the next input.
+// Decoding that never leaves the card: the chosen token becomes the next input.
 #include <cuda_runtime.h>
 
 #include "eaq/kernel/cuda/elements.cuh"
 #include "eaq/kernel/cuda/largest.cuh"
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
+#include "eaq/kernel/noise.h"
 
 namespace eaq::kernel_cuda {
 namespace {
@@ -18,16 +19,18 @@ struct Parts {  // what each block found
 };
 
 __global__ void __launch_bounds__(threads_that_judge)
-    feed_back_kernel(int cols, Rows logits, std::int32_t* ids, std::int32_t* at, std::int32_t* past, std::int32_t* non_finite,
+    feed_back_kernel(int cols, Rows logits, Sampling sampling, std::int32_t* ids, std::int32_t* at, std::int32_t* past, std::int32_t* non_finite,
                      Parts* parts) {
   wait_for_earlier_kernel();
   let_next_kernel_start();
   const int sequence = static_cast<int>(blockIdx.y);
   const float* row = reinterpret_cast<const float*>(logits.data) + sequence * logits.stride;
+  const bool draws = sampling.temperature > 0;
+  const std::uint64_t key = draws ? draw_key(sampling.seed, sequence, at[sequence] + 1) : 0;
   Largest largest;
   int bad = 0;
   for (int c = static_cast<int>(blockIdx.x * threads_that_judge + threadIdx.x); c < cols; c += blocks * threads_that_judge) {
-    largest.take(row[c], c);
+    largest.take(draws ? drawn_score(row[c], sampling.temperature, key, c) : row[c], c);
     bad += isfinite(row[c]) ? 0 : 1;
   }
   largest = largest_of_block(largest);
@@ -64,10 +67,10 @@ __global__ void __launch_bounds__(threads_that_judge)
 
 std::size_t feed_back_bytes(std::int64_t sequences) { return static_cast<std::size_t>(sequences) * sizeof(Parts); }
 
-void feed_back(CudaContext& context, const Matrix& logits, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
+void feed_back(CudaContext& context, const Matrix& logits, const Sampling& sampling, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
                std::int32_t* non_finite, std::byte* parts) {
-  launch(context, "the likeliest tokens", {dim3(blocks, static_cast<unsigned>(logits.rows)), dim3(threads_that_judge), 0},
-         feed_back_kernel, static_cast<int>(logits.cols), rows_of(logits), ids, at, past, non_finite,
+  launch(context, "choosing tokens", {dim3(blocks, static_cast<unsigned>(logits.rows)), dim3(threads_that_judge), 0},
+         feed_back_kernel, static_cast<int>(logits.cols), rows_of(logits), sampling, ids, at, past, non_finite,
          reinterpret_cast<Parts*>(parts));
 }
 

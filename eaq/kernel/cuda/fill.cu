@@ -4,17 +4,10 @@
 
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
+#include "eaq/kernel/noise.h"
 
 namespace eaq::kernel_cuda {
 namespace {
-
-// SplitMix64 of the element's number: no state, so every thread may start anywhere.
-__device__ std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
 
 __device__ float normal(std::uint64_t key) {
   const std::uint64_t bits = mixed(key);

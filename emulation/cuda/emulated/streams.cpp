@@ -289,6 +289,19 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return told(emulated::record_event(event, stream)); }
+
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  if (flags == cudaEventRecordDefault) return cudaEventRecord(event, stream);
+  // A node of the graph: recorded whenever that runs.
+  if (event == nullptr || stream == nullptr || stream->capture == nullptr) return told(cudaErrorInvalidValue);
+  return emulated::submit(stream, [event, stream] {
+    const std::scoped_lock lock(emulated::guard);
+    event->recorded = true;
+    event->time = std::chrono::steady_clock::now();
+    event->capture = nullptr, event->stream = stream;
+  });
+}
+
 cudaError_t cudaEventSynchronize(cudaEvent_t event) { return told(emulated::wait_for_host(event)); }
 cudaError_t cudaEventQuery(cudaEvent_t event) { return told(emulated::wait_for_host(event)); }
 

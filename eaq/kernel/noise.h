@@ -1,0 +1,36 @@
+// Random numbers that need no state: the same for the same key and place on every device, in any order.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define EAQ_EVERYWHERE __host__ __device__
+#else
+#define EAQ_EVERYWHERE
+#endif
+
+namespace eaq {
+
+/// SplitMix64 (Steele, Lea and Flood, 2014) of a number: all of its bits depend on all bits of `x`.
+EAQ_EVERYWHERE inline std::uint64_t mixed(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+/// The key under which the token of one place of one sequence is drawn.
+EAQ_EVERYWHERE inline std::uint64_t draw_key(std::uint64_t seed, std::int64_t sequence, std::int64_t position) {
+  return mixed(mixed(mixed(seed) ^ static_cast<std::uint64_t>(sequence)) ^ static_cast<std::uint64_t>(position));
+}
+
+/// What a token's logit counts in a draw: the largest of logit / temperature + Gumbel noise is a sample of softmax(logits /
+/// temperature) (the Gumbel-max trick; Yellott, 1977). One pass, and no sum over all tokens. Rounded to f32 at the end, so that
+/// devices whose logarithms differ in the last bit draw the same.
+EAQ_EVERYWHERE inline float drawn_score(float logit, double temperature, std::uint64_t key, std::int64_t token) {
+  const double u = (static_cast<double>(mixed(key ^ static_cast<std::uint64_t>(token)) >> 11) + 0.5) * 0x1p-53;
+  return static_cast<float>(logit / temperature - std::log(-std::log(u)));
+}
+
+}  // namespace eaq
