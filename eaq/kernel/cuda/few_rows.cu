@@ -1,9 +1,9 @@
 // A product for few rows, as decoding has them: its time is that of reading the weight once. A warp has a few outputs and reads
-// their rows of the weight, 16 bytes a lane; the input waits in shared memory as floats. The weight is on its way, into registers
-// where it fits there, before the kernel ahead has ended.
+// their rows of the weight, 16 bytes a lane; the input waits in shared memory as floats. The weight is on its way to the cache
+// before the kernel ahead has ended. One row has a kernel of its own where it fits (one_row.cu).
 #include <cuda_runtime.h>
 
-#include "eaq/kernel/cuda/elements.cuh"
+#include "eaq/kernel/cuda/few_rows.cuh"
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
 
@@ -11,16 +11,7 @@ namespace eaq::kernel_cuda {
 namespace {
 
 constexpr int threads = 256, warps = threads / 32;
-constexpr int most_held = 3;                    // loads of one row of the weight that a lane holds at once
 constexpr std::size_t most_shared = 60 * 1024;  // every architecture has 64 KiB, of which static arrays take some
-
-struct FewRows {
-  int rows, n, k;
-  int sharers;  // warps that share outputs, each with a part of k
-  Rows x, w, y, bias, residual;
-  Activation activation;
-  NormVectors norm;  // of the input; without gamma: none
-};
 
 // The sum of one row's values over the warps that have it.
 template <int WarpsARow>
@@ -93,32 +84,21 @@ __device__ void add_products(float (&sums)[Outputs][R], const FewRows& f, const 
   }
 }
 
-// Held: whether a lane holds all of its weights, most_held loads of each row at the most.
-template <int R, int Outputs, bool Held, Storage S>
-__global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
+// `sharers`: warps that share outputs, each with a part of k.
+template <int R, int Outputs, Storage S>
+__global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f, int sharers) {
   assume<S>(f.x, f.w);
   auto* x = reinterpret_cast<float*>(dynamic_shared());  // [R][k]
   __shared__ float parts[warps][Outputs * R];
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-  const int groups = warps / f.sharers, share = warp % f.sharers;
-  const int block_first = static_cast<int>(blockIdx.x) * groups * Outputs, first = block_first + warp / f.sharers * Outputs;
+  const int groups = warps / sharers, share = warp % sharers;
+  const int block_first = static_cast<int>(blockIdx.x) * groups * Outputs, first = block_first + warp / sharers * Outputs;
 
-  const int first_of_lane = (share * 32 + lane) * 8, step = f.sharers * 32 * 8;
-  const auto load_outputs = [&](Packed(&packed)[Outputs], int at) {
-#pragma unroll
-    for (int o = 0; o < Outputs; ++o) packed[o] = load_packed(f.w, min(first + o, f.n - 1), at);
-  };
-  Packed held[Held ? most_held : 1][Outputs];
-  if constexpr (Held) {
-#pragma unroll
-    for (int i = 0; i < most_held; ++i)
-      if (const int at = first_of_lane + i * step; at < f.k) load_outputs(held[i], at);
-  } else {
-    const std::int64_t row_bytes = f.w.stride * (f.w.dtype == DType::f32 ? 4 : 2);
-    const std::int64_t last = min(block_first + groups * Outputs, f.n), bytes = (last - block_first) * row_bytes;
-    for (std::int64_t at = static_cast<std::int64_t>(threadIdx.x) * 128; at < bytes; at += threads * 128)
-      prefetch_l2(f.w.data + block_first * row_bytes + at);
-  }
+  const int first_of_lane = (share * 32 + lane) * 8, step = sharers * 32 * 8;
+  const std::int64_t row_bytes = f.w.stride * (f.w.dtype == DType::f32 ? 4 : 2);
+  const std::int64_t last = min(block_first + groups * Outputs, f.n), bytes = (last - block_first) * row_bytes;
+  for (std::int64_t at = static_cast<std::int64_t>(threadIdx.x) * 128; at < bytes; at += threads * 128)
+    prefetch_l2(f.w.data + block_first * row_bytes + at);
   Packed gamma{}, beta{};
   if (const int at = static_cast<int>(threadIdx.x) % (32 * (warps / R)) * 8; f.norm.gamma != nullptr && at < f.k)
     gamma = load_packed(vector_of(f.norm.gamma), 0, at), beta = load_packed(vector_of(f.norm.beta), 0, at);
@@ -135,15 +115,11 @@ __global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
 
   stage_input<R>(f, x, gamma, beta);
   float sums[Outputs][R] = {};
-  if constexpr (Held) {
+  for (int at = first_of_lane; at < f.k; at += step) {
+    Packed packed[Outputs];
 #pragma unroll
-    for (int i = 0; i < most_held; ++i)
-      if (const int at = first_of_lane + i * step; at < f.k) add_products(sums, f, held[i], x, at);
-  } else {
-    for (int at = first_of_lane; at < f.k; at += step) {
-      load_outputs(held[0], at);
-      add_products(sums, f, held[0], x, at);
-    }
+    for (int o = 0; o < Outputs; ++o) packed[o] = load_packed(f.w, min(first + o, f.n - 1), at);
+    add_products(sums, f, packed, x, at);
   }
 #pragma unroll
   for (int o = 0; o < Outputs; ++o)
@@ -158,7 +134,7 @@ __global__ void __launch_bounds__(threads) few_rows_kernel(FewRows f) {
   if (!has_result) return;
   const int group = own / (Outputs * R), within = own % (Outputs * R);
   float sum = 0;
-  for (int s = 0; s < f.sharers; ++s) sum += parts[group * f.sharers + s][within];
+  for (int s = 0; s < sharers; ++s) sum += parts[group * sharers + s][within];
   const float value[1] = {activate(f.activation, sum + bias[0]) + residual[0]};
   store<1>(f.y, row_of(own), col_of(own), value);
 }
@@ -174,12 +150,11 @@ bool fits_few_rows(const GemmCall& c) {
 }
 
 const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c) {
-  static const std::string name = "eaq few rows";
+  static const std::string name = "eaq few rows", name_of_one = "eaq one row";
   if (c.x.rows == 0) return name;
   FewRows f{.rows = static_cast<int>(c.x.rows),
             .n = static_cast<int>(c.w.rows),
             .k = static_cast<int>(c.x.cols),
-            .sharers = c.x.cols >= 2048 ? 4 : 1,
             .x = rows_of(c.x),
             .w = rows_of(c.w),
             .y = rows_of(c.y),
@@ -187,20 +162,18 @@ const std::string& multiply_few_rows(CudaContext& context, const GemmCall& c) {
             .residual = c.residual != nullptr ? rows_of(*c.residual) : Rows{nullptr, 0, DType::f32},
             .activation = c.activation,
             .norm = c.norm != nullptr ? *c.norm : NormVectors{}};
+  if (fits_one_row(f)) return multiply_one_row(context, f), name_of_one;
+  const int sharers = f.k >= 2048 ? 4 : 1;
   const auto submit = [&]<int R, int Outputs>() {
-    const int a_block = warps / f.sharers * Outputs;
+    const int a_block = warps / sharers * Outputs;
     const Launch how{dim3(static_cast<unsigned>((f.n + a_block - 1) / a_block)), dim3(threads), shared_bytes(c)};
-    with_storage({f.w.dtype}, [&]<Storage S>() {
-      if (R == 1 && f.k <= most_held * f.sharers * 32 * 8)
-        launch(context, "a product of a row", how, few_rows_kernel<R, Outputs, R == 1, S>, f);
-      else
-        launch(context, "a product of few rows", how, few_rows_kernel<R, Outputs, false, S>, f);
-    });
+    with_storage({f.w.dtype},
+                 [&]<Storage S>() { launch(context, "a product of few rows", how, few_rows_kernel<R, Outputs, S>, f, sharers); });
   };
   // Enough blocks for every multiprocessor come first, then several loads at once for each lane.
   const auto with_outputs = [&]<int R>() {
     if (f.n >= 16384) return submit.template operator()<R, 4>();
-    if (f.n >= 2048 || f.sharers > 1) return submit.template operator()<R, 2>();
+    if (f.n >= 2048 || sharers > 1) return submit.template operator()<R, 2>();
     submit.template operator()<R, 1>();
   };
   if (f.rows == 1)
