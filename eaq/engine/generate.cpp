@@ -3,7 +3,6 @@
 #include <numeric>
 
 #include "eaq/engine/engine.h"
-#include "eaq/kernel/noise.h"
 
 namespace eaq {
 namespace {

@@ -23,7 +23,9 @@ Tensor sinusoids(std::int64_t positions, std::int64_t width) {
 
 class Packer {
  public:
-  Packer(const Model& model, PackedModel::State& state) : model_(model), state_(state) {}
+  /// `other` may have packed what this one wants; null: nobody has.
+  Packer(const Model& model, PackedModel::State& state, const PackedModel::State* other)
+      : model_(model), state_(state), other_(other) {}
 
   void pack() {
     refuse_what_cannot_run();
@@ -33,8 +35,8 @@ class Packer {
     for (const Node& node : state_.graph.nodes) {
       if (const auto* embedding = std::get_if<EmbeddingNode>(&node.op)) pack(node.site, *embedding);
       if (const auto* norm = std::get_if<NormNode>(&node.op)) {
-        state_.vectors[norm->gamma] = vector({norm->gamma});
-        state_.vectors[norm->beta] = vector({norm->beta});
+        state_.vectors[norm->gamma] = vector(norm->gamma, {norm->gamma});
+        state_.vectors[norm->beta] = vector(norm->beta, {norm->beta});
       }
     }
   }
@@ -59,9 +61,13 @@ class Packer {
     return made;
   }
 
+  bool has_the_same(const std::string& site) const {
+    return other_ != nullptr && other_->recipe.format_of(site) == state_.recipe.format_of(site);
+  }
+
   void pack(const std::string& site, const LinearNode& node) {
-    state_.products[site] = product(node.weight, state_.recipe.format_of(site));
-    if (!node.bias.empty()) state_.vectors[site] = vector(node.bias);
+    state_.products[site] = has_the_same(site) ? other_->products.at(site) : product(node.weight, state_.recipe.format_of(site));
+    if (!node.bias.empty()) state_.vectors[site] = vector(site, node.bias);
   }
 
   void pack(const std::string& site, const EmbeddingNode& node) {
@@ -70,6 +76,7 @@ class Packer {
   }
 
   Table table(const std::string& site, const WeightRef& ref, bool sinusoidal) {
+    if (has_the_same(site)) return other_->tables.at(site);
     const std::string& format = state_.recipe.format_of(site);
     for (const Site& other : state_.graph.sites)
       if (other.tied_to == site && state_.recipe.format_of(other.id) == format) return {state_.products.at(other.id), nullptr};
@@ -84,7 +91,8 @@ class Packer {
   }
 
   // Biases and norms hold the values of the base format's storage; kernels read them as f32 (0.1 % of the parameters).
-  Vector vector(const std::vector<std::string>& names) {
+  Vector vector(const std::string& key, const std::vector<std::string>& names) {
+    if (other_ != nullptr && other_->recipe.base == state_.recipe.base) return other_->vectors.at(key);
     auto values = std::make_shared<std::vector<float>>();
     for (const std::string& name : names) {
       const auto part = to_f32(model_.tensor(name));
@@ -100,7 +108,18 @@ class Packer {
 
   const Model& model_;
   PackedModel::State& state_;
+  const PackedModel::State* other_;
 };
+
+std::shared_ptr<const PackedModel::State> pack(const Model& model, Recipe recipe, const Device& device,
+                                               const PackedModel::State* other) {
+  auto state = std::make_shared<PackedModel::State>();
+  state->graph = model.graph;
+  state->recipe = std::move(recipe);
+  state->device = device;
+  Packer(model, *state, other).pack();
+  return state;
+}
 
 void add_unique(std::string& list, const std::string& item) {
   if (item.empty() || ("+" + list + "+").find("+" + item + "+") != std::string::npos) return;
@@ -109,14 +128,10 @@ void add_unique(std::string& list, const std::string& item) {
 
 }  // namespace
 
-PackedModel::PackedModel(const Model& model, Recipe recipe, const Device& device) {
-  auto state = std::make_shared<State>();
-  state->graph = model.graph;
-  state->recipe = std::move(recipe);
-  state->device = device;
-  Packer(model, *state).pack();
-  state_ = std::move(state);
-}
+PackedModel::PackedModel(const Model& model, Recipe recipe, const Device& device)
+    : state_(pack(model, std::move(recipe), device, nullptr)) {}
+PackedModel::PackedModel(const Model& model, Recipe recipe, const PackedModel& other)
+    : state_(pack(model, std::move(recipe), other.device(), &other.state())) {}
 
 PackedModel::~PackedModel() = default;
 

@@ -157,11 +157,13 @@ struct Session::State {
     return decoding && of.rows() == of.sequences() && !of.past.empty() ? *decoding : general;
   }
   Frame frame(CompiledProgram& compiled, const Batch& of, const PlacedBatch* on_device) {
-    return {context(), of, compiled.workspace.matrices(of.rows(), of.sequences()), cache.get(), on_device, &packed->state().attention};
+    return {context(),   of,        compiled.workspace.matrices(of.rows(), of.sequences()),
+            cache.get(), on_device, &packed->state().attention};
   }
   void run_all(const Program& program, const Frame& frame, PlacedBatch* on_device, const RunHooks& watch) {
     for (const Step& step : program.steps) run_step(step, frame, watch);
-    if (feeds_back && on_device != nullptr) on_device->feed_back(frame.values[static_cast<std::size_t>(program.output)], sampling);
+    if (feeds_back && on_device != nullptr)
+      on_device->feed_back(frame.values[static_cast<std::size_t>(program.output)], sampling);
   }
 
   void run_step(const Step& step, const Frame& frame, const RunHooks& watch) {
@@ -338,7 +340,10 @@ Matrix Session::head(std::int64_t first_row, std::int64_t count) {
   std::span<Matrix> values = state_->general.workspace.matrices(state_->batch.rows(), state_->batch.sequences());
   values[in] = values[in].slice(first_row, count);
   values[output] = values[output].slice(0, count);
-  state_->run_step(step, {state_->context(), state_->batch, values, state_->cache.get(), state_->placed.get(), &state_->packed->state().attention}, state_->hooks);
+  state_->run_step(
+      step,
+      {state_->context(), state_->batch, values, state_->cache.get(), state_->placed.get(), &state_->packed->state().attention},
+      state_->hooks);
   state_->context().synchronise();
   return values[output];
 }

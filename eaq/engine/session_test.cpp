@@ -4,6 +4,7 @@
 #include <set>
 
 #include "eaq/base/json.h"
+#include "eaq/engine/packed.h"
 #include "eaq/engine/testing.h"
 
 namespace eaq {
@@ -153,6 +154,21 @@ TEST_P(OnDevice, ReportsTheKernelsOfProductsAndAttention) {
   Session session(model);
   logits_of(session, make_batch(random_sequences(model->graph(), {5})).view());
   EXPECT_EQ(names_attention(), GetParam() != "ref");
+}
+
+TEST_P(OnDevice, AModelByAnotherRecipeSharesWhatIsTheSame) {
+  const Model model = open_model(tiny_gpt2);
+  const PackedModel first(model, uniform_recipe(model.graph, "fp32"), open_device(GetParam(), {.threads = 2}));
+  Recipe recipe = first.recipe();
+  const std::string site = "transformer.h.0.attn.c_attn";
+  recipe.sites[site] = "bf16";
+  const auto second = std::make_shared<const PackedModel>(model, recipe, first);
+  for (const auto& [name, product] : second->state().products)
+    EXPECT_EQ(product == first.state().products.at(name), name != site) << name;
+  // It answers as one that was packed for itself.
+  const OwnedBatch batch = make_batch(random_sequences(model.graph, {9}));
+  Session shared(second), own(std::make_shared<const PackedModel>(model, recipe, first.device()));
+  EXPECT_EQ(logits_of(shared, batch.view()), logits_of(own, batch.view()));
 }
 
 TEST_P(OnDevice, AProgramForDecodingGivesTheSameLogits) {

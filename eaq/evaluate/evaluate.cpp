@@ -95,6 +95,7 @@ std::vector<Quality> evaluate_classification(std::span<const std::shared_ptr<con
       [](Quality& q, const TokenBatch&, std::int64_t, std::int32_t label, const RowOutcome& outcome) {
         // An answer that is not a number is no answer, whatever its argmax.
         q.item_correct.push_back(outcome.argmax == label && outcome.non_finite == 0);
+        q.item_kl.push_back(outcome.kl);
       });
   for (Quality& q : qualities) {
     q.metric = "accuracy";
@@ -119,8 +120,10 @@ std::vector<Quality> evaluate_perplexity(std::span<const std::shared_ptr<const P
       },
       [](Quality& q, const TokenBatch& batch, std::int64_t, std::int32_t, const RowOutcome& outcome) {
         const auto index = static_cast<std::size_t>(batch.first);
-        if (q.item_nll.size() <= index) q.item_nll.resize(index + 1), q.item_tokens.resize(index + 1);
+        if (q.item_nll.size() <= index)
+          q.item_nll.resize(index + 1), q.item_tokens.resize(index + 1), q.item_kl.resize(index + 1);
         q.item_nll[index] += outcome.nll;
+        q.item_kl[index] += outcome.kl;
         ++q.item_tokens[index];
       });
   for (Quality& q : qualities) {

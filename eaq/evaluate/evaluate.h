@@ -34,6 +34,7 @@ struct Quality {
   std::vector<bool> item_correct;         ///< per sentence
   std::vector<double> item_nll;           ///< per window, summed over its predicted tokens
   std::vector<std::int64_t> item_tokens;  ///< predicted tokens per window
+  std::vector<double> item_kl;            ///< per sentence, or per window summed over its predicted tokens; 0 without a reference
 };
 
 struct EvaluateOptions {

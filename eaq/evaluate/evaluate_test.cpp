@@ -173,15 +173,14 @@ TEST(Card, AccuracyIsTheProcessors) {
 void expect_little_divergence(const std::string& random_weights, std::int64_t length) {
   const Model model = open_model(random_weights);
   TokenStream text;
-  for (std::int64_t i = 0; i < 2 * length; ++i)
-    text.ids.push_back(static_cast<std::int32_t>(i * 7919 % model.graph.vocabulary));
+  for (std::int64_t i = 0; i < 2 * length; ++i) text.ids.push_back(static_cast<std::int32_t>(i * 7919 % model.graph.vocabulary));
   for (const std::string& card : cards_here()) {
     const Device device = open_device(card);
     std::vector<std::shared_ptr<const PackedModel>> models;
     for (const std::string& format : compared)
       models.push_back(std::make_shared<PackedModel>(model, uniform_recipe(model.graph, format), device));
-    const std::vector<Quality> q =
-        evaluate_perplexity(models, text, windows(2 * length, {.window = length, .stride = length, .limit = 2}), {.range_samples = 0});
+    const std::vector<Quality> q = evaluate_perplexity(
+        models, text, windows(2 * length, {.window = length, .stride = length, .limit = 2}), {.range_samples = 0});
     EXPECT_LE(*q[1].kl_mean, 1e-5) << card;
     EXPECT_GT(*q[1].kl_mean, 1e-10) << card;
     EXPECT_LE(*q[2].kl_mean, 4e-4) << card;

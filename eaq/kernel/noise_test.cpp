@@ -1,8 +1,9 @@
-#include "eaq/kernel/noise.h"
-
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
+
+#include "eaq/kernel/kernel.h"
 
 namespace eaq {
 namespace {

@@ -5,7 +5,7 @@
 #include "eaq/kernel/cuda/largest.cuh"
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
-#include "eaq/kernel/noise.h"
+#include "eaq/kernel/noise.cuh"
 
 namespace eaq::kernel_cuda {
 namespace {
@@ -19,18 +19,18 @@ struct Parts {  // what each block found
 };
 
 __global__ void __launch_bounds__(threads_that_judge)
-    feed_back_kernel(int cols, Rows logits, Sampling sampling, std::int32_t* ids, std::int32_t* at, std::int32_t* past, std::int32_t* non_finite,
-                     Parts* parts) {
+    feed_back_kernel(int cols, Rows logits, Sampling sampling, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
+                     std::int32_t* non_finite, Parts* parts) {
   wait_for_earlier_kernel();
   let_next_kernel_start();
   const int sequence = static_cast<int>(blockIdx.y);
   const float* row = reinterpret_cast<const float*>(logits.data) + sequence * logits.stride;
   const bool draws = sampling.temperature > 0;
-  const std::uint64_t key = draws ? draw_key(sampling.seed, sequence, at[sequence] + 1) : 0;
+  const std::uint64_t key = draws ? noise::draw_key(sampling.seed, sequence, at[sequence] + 1) : 0;
   Largest largest;
   int bad = 0;
   for (int c = static_cast<int>(blockIdx.x * threads_that_judge + threadIdx.x); c < cols; c += blocks * threads_that_judge) {
-    largest.take(draws ? drawn_score(row[c], sampling.temperature, key, c) : row[c], c);
+    largest.take(draws ? noise::drawn_score(row[c], sampling.temperature, key, c) : row[c], c);
     bad += isfinite(row[c]) ? 0 : 1;
   }
   largest = largest_of_block(largest);
@@ -67,8 +67,8 @@ __global__ void __launch_bounds__(threads_that_judge)
 
 std::size_t feed_back_bytes(std::int64_t sequences) { return static_cast<std::size_t>(sequences) * sizeof(Parts); }
 
-void feed_back(CudaContext& context, const Matrix& logits, const Sampling& sampling, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
-               std::int32_t* non_finite, std::byte* parts) {
+void feed_back(CudaContext& context, const Matrix& logits, const Sampling& sampling, std::int32_t* ids, std::int32_t* at,
+               std::int32_t* past, std::int32_t* non_finite, std::byte* parts) {
   launch(context, "choosing tokens", {dim3(blocks, static_cast<unsigned>(logits.rows)), dim3(threads_that_judge), 0},
          feed_back_kernel, static_cast<int>(logits.cols), rows_of(logits), sampling, ids, at, past, non_finite,
          reinterpret_cast<Parts*>(parts));

@@ -1,4 +1,5 @@
-// Random numbers that need no state: the same for the same key and place on every device, in any order.
+// Random numbers that need no state: the same for the same key and place, in any order, on the processor and on cards, which
+// compile this one text.
 #pragma once
 
 #include <cmath>
@@ -10,7 +11,7 @@
 #define EAQ_EVERYWHERE
 #endif
 
-namespace eaq {
+namespace eaq::noise {
 
 /// SplitMix64 (Steele, Lea and Flood, 2014) of a number: all of its bits depend on all bits of `x`.
 EAQ_EVERYWHERE inline std::uint64_t mixed(std::uint64_t x) {
@@ -20,17 +21,15 @@ EAQ_EVERYWHERE inline std::uint64_t mixed(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// The key under which the token of one place of one sequence is drawn.
+/// See eaq::draw_key.
 EAQ_EVERYWHERE inline std::uint64_t draw_key(std::uint64_t seed, std::int64_t sequence, std::int64_t position) {
   return mixed(mixed(mixed(seed) ^ static_cast<std::uint64_t>(sequence)) ^ static_cast<std::uint64_t>(position));
 }
 
-/// What a token's logit counts in a draw: the largest of logit / temperature + Gumbel noise is a sample of softmax(logits /
-/// temperature) (the Gumbel-max trick; Yellott, 1977). One pass, and no sum over all tokens. Rounded to f32 at the end, so that
-/// devices whose logarithms differ in the last bit draw the same.
+/// See eaq::drawn_score. Rounded to f32 at the end, so that devices whose logarithms differ in the last bit draw the same.
 EAQ_EVERYWHERE inline float drawn_score(float logit, double temperature, std::uint64_t key, std::int64_t token) {
   const double u = (static_cast<double>(mixed(key ^ static_cast<std::uint64_t>(token)) >> 11) + 0.5) * 0x1p-53;
   return static_cast<float>(logit / temperature - std::log(-std::log(u)));
 }
 
-}  // namespace eaq
+}  // namespace eaq::noise

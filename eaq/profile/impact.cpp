@@ -1,0 +1,86 @@
+#include <algorithm>
+
+#include "eaq/evaluate/evaluate.h"
+#include "eaq/profile/profile.h"
+
+namespace eaq {
+namespace {
+
+// The reference's recipe but for one site.
+Recipe with_one_changed(Recipe recipe, const std::string& site, const std::string& format) {
+  recipe.name = site + "=" + format;
+  recipe.sites[site] = format;
+  return recipe;
+}
+
+SiteImpact impact_of(const Quality& reference, const Quality& changed) {
+  SiteImpact impact;
+  impact.n = changed.n;
+  impact.flips = changed.flips.value_or(0);
+  if (changed.metric == "accuracy") {
+    impact.kl = t_interval(changed.item_kl);
+    std::int64_t lost = 0, gained = 0;
+    for (std::size_t i = 0; i < changed.item_correct.size(); ++i) {
+      lost += reference.item_correct[i] && !changed.item_correct[i];
+      gained += !reference.item_correct[i] && changed.item_correct[i];
+    }
+    impact.accuracy_delta = paired_accuracy_interval(lost, gained, changed.n);
+    return impact;
+  }
+  const std::vector<double> tokens(changed.item_tokens.begin(), changed.item_tokens.end());
+  const auto per_token = [&](std::vector<double> sums) {
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] /= tokens[i];
+    return sums;
+  };
+  const double mean = changed.kl_mean.value_or(0);
+  impact.kl = {mean, mean, mean};
+  if (tokens.size() < 2) return impact;
+  impact.kl = weighted_interval(per_token(changed.item_kl), tokens);
+  impact.delta_nll = paired_interval(per_token(reference.item_nll), per_token(changed.item_nll), tokens);
+  return impact;
+}
+
+struct Change {
+  std::string site, format;
+};
+
+}  // namespace
+
+std::vector<SiteImpact> site_impacts(const Model& model, const std::shared_ptr<const PackedModel>& reference,
+                                     const ImpactData& data, const ImpactOptions& options) {
+  std::vector<Change> changes;
+  for (const Site& site : model.graph.sites)
+    for (const std::string& format : options.formats)
+      if (!options.is_known || !options.is_known(site.id, format)) changes.push_back({site.id, format});
+
+  std::vector<SiteImpact> impacts;
+  const std::size_t at_once = std::max<std::size_t>(options.at_once, 1);
+  for (std::size_t first = 0; first < changes.size() && !interrupted(); first += at_once) {
+    const std::size_t count = std::min(at_once, changes.size() - first);
+    std::vector<std::shared_ptr<const PackedModel>> models{reference};
+    for (const Change& change : std::span(changes).subspan(first, count))
+      models.push_back(std::make_shared<const PackedModel>(
+          model, with_one_changed(reference->recipe(), change.site, change.format), *reference));
+
+    EvaluateOptions evaluation;
+    evaluation.range_samples = 0;
+    evaluation.on_progress = [&](double part) {
+      if (options.on_progress)
+        options.on_progress((static_cast<double>(first) + part * static_cast<double>(count)) /
+                            static_cast<double>(changes.size()));
+    };
+    const std::vector<Quality> qualities = data.sentences != nullptr
+                                               ? evaluate_classification(models, *data.sentences, evaluation)
+                                               : evaluate_perplexity(models, *data.stream, data.windows, evaluation);
+    if (interrupted()) break;  // part of the data is another sample than the others'
+    for (std::size_t i = 0; i < count; ++i) {
+      SiteImpact impact = impact_of(qualities[0], qualities[i + 1]);
+      impact.site = changes[first + i].site, impact.format = changes[first + i].format;
+      if (options.on_result) options.on_result(impact);
+      impacts.push_back(std::move(impact));
+    }
+  }
+  return impacts;
+}
+
+}  // namespace eaq
