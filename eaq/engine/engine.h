@@ -164,7 +164,8 @@ class Session {
   Matrix submit(PreparedBatch&, const RunHooks& = {});
 
   /// How long each step of the batch's program takes on the device's own clock, in their order: medians over so many runs of it
-  /// all. A card is timed by events within one recording, and its steps then do not overlap as they do otherwise.
+  /// all, at least one. A card is timed by events within one recording: steps then do not overlap, but a weight that is read
+  /// ahead counts where it is read. Feeding back is no step.
   std::vector<Seconds> step_times(PreparedBatch&, int runs);
 
   /// With SessionOptions::feeds_back: the tokens chosen last (waits; Error{input} where logits were not finite; empty where the

@@ -10,10 +10,15 @@ namespace {
 // The one token that a row of logits gives for a place. Tokens that top_k and top_p leave out take no part in the draw.
 class Sampler {
  public:
-  explicit Sampler(const GenerateOptions& options) : options_(options) {}
+  explicit Sampler(const GenerateOptions& options) : options_(options) {
+    // So cold that only the likeliest is left, and quotients would overflow.
+    constexpr double frozen = 1e-6;
+    if (options_.temperature < frozen) options_.temperature = 0;
+  }
 
-  /// Whether a device that chooses by Sampling alone chooses the same.
+  /// Whether a device that chooses by sampling() alone chooses the same.
   bool is_plain() const { return options_.temperature <= 0 || (options_.top_k <= 0 && options_.top_p >= 1); }
+  Sampling sampling() const { return {options_.temperature, options_.seed}; }
 
   std::int32_t operator()(const float* logits, std::int64_t n, std::int64_t position) {
     if (options_.temperature <= 0) return summarise_row(logits, n).argmax;
@@ -23,10 +28,9 @@ class Sampler {
     const std::uint64_t key = draw_key(options_.seed, 0, position);
     const auto score = [&](std::int32_t token) { return drawn_score(logits[token], options_.temperature, key, token); };
     std::int32_t best = order_.front();
-    for (const std::int32_t token : order_) {
-      const float mine = score(token), top = score(best);
-      if (mine > top || (mine == top && token < best)) best = token;
-    }
+    float top = score(best);
+    for (const std::int32_t token : order_)
+      if (const float mine = score(token); mine > top || (mine == top && token < best)) best = token, top = mine;
     return best;
   }
 
@@ -51,7 +55,7 @@ class Sampler {
     order_.resize(kept);
   }
 
-  const GenerateOptions& options_;
+  GenerateOptions options_;
   std::vector<std::int32_t> order_;
 };
 
@@ -78,7 +82,7 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
                            .cache_sequences = 1,
                            .cache_capacity = length + options.max_new_tokens,
                            .feeds_back = feeds_back,
-                           .sampling = {options.temperature, options.seed}});
+                           .sampling = sample.sampling()});
   Generated result;
 
   OwnedBatch batch;

@@ -279,6 +279,7 @@ Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
 }
 
 std::vector<Seconds> Session::step_times(PreparedBatch& prepared, int runs) {
+  if (runs < 1) throw Error(ErrorKind::bug, "times of no run were asked for");
   PreparedBatch::State& p = *prepared.state_;
   ExecutionContext& context = state_->context();
   CompiledProgram& compiled = state_->compiled_for(p.batch);

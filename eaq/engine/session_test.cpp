@@ -140,7 +140,13 @@ TEST_P(OnDevice, EveryStepHasATimeOfItsOwn) {
   PreparedBatch prepared = session.prepare(batch.view());
   const std::vector<Seconds> times = session.step_times(prepared, 3);
   ASSERT_EQ(times.size(), session.program_for(batch.view()).steps.size());
-  for (const Seconds time : times) EXPECT_GE(time.value(), 0);
+  Seconds sum{0};
+  for (const Seconds time : times) {
+    EXPECT_GE(time.value(), 0);
+    sum += time;
+  }
+  EXPECT_GT(sum.value(), 0);
+  EXPECT_THROW(session.step_times(prepared, 0), Error);
   EXPECT_EQ(on_host(*model->device().context, session.submit(prepared)), wanted);
 }
 

@@ -206,7 +206,8 @@ struct Sampling {
 /// The key under which the token of one place of one sequence is drawn.
 std::uint64_t draw_key(std::uint64_t seed, std::int64_t sequence, std::int64_t position);
 /// What a token's logit counts in a draw: the largest of logit / temperature + Gumbel noise is a sample of softmax(logits /
-/// temperature) (the Gumbel-max trick; Yellott, 1977). One pass, and no sum over all tokens. The same on every device.
+/// temperature) (the Gumbel-max trick; Yellott, 1977). One pass, and no sum over all tokens. The noise is the same on every
+/// device.
 float drawn_score(float logit, double temperature, std::uint64_t key, std::int64_t token);
 
 /// Largest |x| among finite elements, and how many are not finite.

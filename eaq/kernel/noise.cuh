@@ -28,7 +28,8 @@ EAQ_EVERYWHERE inline std::uint64_t draw_key(std::uint64_t seed, std::int64_t se
 
 /// See eaq::drawn_score. Rounded to f32 at the end, so that devices whose logarithms differ in the last bit draw the same.
 EAQ_EVERYWHERE inline float drawn_score(float logit, double temperature, std::uint64_t key, std::int64_t token) {
-  const double u = (static_cast<double>(mixed(key ^ static_cast<std::uint64_t>(token)) >> 11) + 0.5) * 0x1p-53;
+  // Between 0 and 1, and neither.
+  const double u = (static_cast<double>(mixed(key ^ static_cast<std::uint64_t>(token)) >> 12) + 0.5) * 0x1p-52;
   return static_cast<float>(logit / temperature - std::log(-std::log(u)));
 }
 

@@ -103,7 +103,7 @@ Run bound(const SelectOp& op, CudaContext&) {
 }
 
 // With about a hundred rows a product waits for its weight longer than it computes; so each product's weight is on its way to the
-// cache while the one before it runs. Fewer rows have kernels that read ahead by themselves.
+// cache while the one before it runs. Kernels for fewer rows read ahead by themselves.
 constexpr std::int64_t most_waiting_rows = 512;
 
 void fetch_weights_ahead(Program& program) {

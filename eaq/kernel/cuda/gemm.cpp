@@ -21,8 +21,9 @@ constexpr std::size_t workspace_bytes = std::size_t{64} << 20;
 // Thrown and caught here: a candidate that does not run.
 struct DoesNotRun {};
 
-// A product to try candidates on. A model comes back to a weight after all its others, so a trial must not find it in the cache
-// where the run before left it: it goes through copies that together are larger than the cache.
+// A product to try candidates on. A model comes back to a weight of its own after all its others, so a trial must not find it in
+// the cache where the run before left it: it goes through copies that together are larger than the cache, as far as 128 are and
+// the card has room for them. A weight that was just converted is in the cache in a model, too.
 class Trial {
  public:
   Trial(CudaContext& context, const GemmCall& call) : call_(call), bytes_((bytes_of(call.w) + 255) / 256 * 256) {
@@ -31,9 +32,15 @@ class Trial {
       result_ = context.allocate(bytes_of(call.y), "a trial's result");
       call_.y.data = result_.data();
     }
-    copies_ = std::clamp(context.cache_bytes() * 3 / 2 / bytes_, std::size_t{1}, most_copies);
-    if (copies_ == 1) return;
-    weights_ = context.allocate(copies_ * bytes_, "a trial's weights");
+    const std::size_t enough = context.cache_bytes() * 3 / 2;
+    if (!call.w_stays || bytes_ == 0 || bytes_ >= enough) return;
+    const std::size_t copies = std::min((enough + bytes_ - 1) / bytes_, most_copies);
+    try {
+      weights_ = context.allocate(copies * bytes_, "a trial's weights");
+    } catch (const Error&) {
+      return;
+    }
+    copies_ = copies;
     for (std::size_t i = 0; i < copies_; ++i) context.copy(weights_.data() + i * bytes_, call.w.data, bytes_of(call.w));
   }
 
@@ -52,6 +59,19 @@ class Trial {
   GemmCall call_;
   std::size_t bytes_, copies_ = 1;  // of a copy, which is aligned as any weight
   DeviceMemory result_, weights_;
+};
+
+// What trials take is not what the model takes: the peak of memory in use is as if they had not been.
+class PeakWithout {
+ public:
+  explicit PeakWithout(CudaContext::State::Usage& usage) : usage_(usage), peak_(usage.peak) {}
+  ~PeakWithout() { usage_.peak = std::max(peak_, usage_.now); }
+  PeakWithout(const PeakWithout&) = delete;
+  PeakWithout& operator=(const PeakWithout&) = delete;
+
+ private:
+  CudaContext::State::Usage& usage_;
+  std::int64_t peak_;
 };
 
 }  // namespace
@@ -118,6 +138,7 @@ struct Gemm::State {
   }
 
   void try_all(Plan& plan, const GemmCall& call) {
+    const PeakWithout trials(*context.state().usage);
     const Trial trial(context, call);
     float best = 0;
     for (const ProductChoice& candidate : candidates(plan, call)) {
@@ -134,11 +155,7 @@ struct Gemm::State {
       plan.choice = *known;
       return;
     }
-    // What trials take is not what the model takes.
-    CudaContext::State::Usage& usage = *context.state().usage;
-    const std::int64_t peak = usage.peak;
     try_all(plan, call);
-    usage.peak = std::max(peak, usage.now);
     if (plan.choice) memory.remember(kept, *plan.choice);
   }
 
