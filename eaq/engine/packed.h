@@ -17,7 +17,7 @@ struct PackedModel::State {
   std::map<std::string, std::shared_ptr<const Product>> products;            ///< by site
   std::map<std::string, Table> tables;                                       ///< embeddings, by site
   std::map<std::string, std::shared_ptr<const std::vector<float>>> vectors;  ///< biases by site; norms' parameters by tensor name
-  mutable KernelNames attention;  ///< what ran; sessions tell
+  mutable KernelNames attention;                                             ///< what ran; sessions tell
 };
 
 }  // namespace eaq
