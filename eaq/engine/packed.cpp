@@ -1,5 +1,6 @@
 #include "eaq/engine/packed.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -19,6 +20,12 @@ Tensor sinusoids(std::int64_t positions, std::int64_t width) {
       out[p * width + c] = static_cast<float>(c % 2 == 0 ? std::sin(angle) : std::cos(angle));
     }
   return table;
+}
+
+Tensor zeros_of(DType dtype, const Shape& shape) {
+  Tensor tensor(dtype, shape);
+  std::fill_n(tensor.buffer.data(), tensor.buffer.size(), std::byte{});
+  return tensor;
 }
 
 class Packer {
@@ -55,14 +62,21 @@ class Packer {
   std::shared_ptr<const Product> product(const WeightRef& ref, const std::string& format) {
     LinearWeight weight;
     weight.transposed = ref.transposed, weight.out_features = ref.out_features, weight.in_features = ref.in_features;
-    for (const std::string& name : ref.tensors) weight.parts.push_back(model_.tensor(name));
+    std::vector<Tensor> zeros;  // of what is ablated
+    for (const std::string& name : ref.tensors) {
+      const TensorView stored = model_.tensor(name);
+      if (ref.zeros) zeros.push_back(zeros_of(DType::f32, stored.shape));
+      weight.parts.push_back(ref.zeros ? zeros.back().view() : stored);
+    }
     auto made = state_.device.backend->make_product(format_named(format), *state_.device.context, weight);
     for (const std::string& name : ref.tensors) model_.checkpoint->release(model_.resolve(name));
     return made;
   }
 
   bool has_the_same(const std::string& site) const {
-    return other_ != nullptr && other_->recipe.format_of(site) == state_.recipe.format_of(site);
+    if (other_ == nullptr || other_->recipe.format_of(site) != state_.recipe.format_of(site)) return false;
+    const Site *mine = state_.graph.site(site), *its = other_->graph.site(site);
+    return mine != nullptr && its != nullptr && mine->weight.zeros == its->weight.zeros;
   }
 
   void pack(const std::string& site, const LinearNode& node) {
@@ -78,8 +92,11 @@ class Packer {
   Table table(const std::string& site, const WeightRef& ref, bool sinusoidal) {
     if (has_the_same(site)) return other_->tables.at(site);
     const std::string& format = state_.recipe.format_of(site);
+    if (ref.zeros)
+      return {nullptr, std::make_shared<Tensor>(zeros_of(storage_of(state_.recipe.base), {ref.out_features, ref.in_features}))};
     for (const Site& other : state_.graph.sites)
-      if (other.tied_to == site && state_.recipe.format_of(other.id) == format) return {state_.products.at(other.id), nullptr};
+      if (other.tied_to == site && !other.weight.zeros && state_.recipe.format_of(other.id) == format)
+        return {state_.products.at(other.id), nullptr};
     if (!format_named(format).traits().everything) return {product(ref, format), nullptr};
     if (sinusoidal && !model_.has(ref.tensors[0])) {
       const Tensor computed = sinusoids(ref.out_features, ref.in_features);

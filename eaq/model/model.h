@@ -22,6 +22,7 @@ struct WeightRef {
   std::vector<std::string> tensors;  ///< fused neighbours (q, k, v) are several, stacked along the outputs
   bool transposed = false;           ///< stored [in, out], as GPT-2's Conv1D does
   std::int64_t out_features = 0, in_features = 0;
+  bool zeros = false;  ///< ablated: zeros stand for what the tensors hold
 };
 
 // Nodes are the backend's ops with names in place of weights.
@@ -93,6 +94,15 @@ struct ModelFamily {
   std::span<const SizeKey> sizes;     ///< those that a model without a checkpoint may be asked for
   std::string_view residual_weights;  ///< ends the names of the weights that its initialisation divides by sqrt(2 layers)
 };
+
+/// The Graph without what one site or other step does, to see what the answers owe to it. A linear layer, an embedding or an
+/// attention gives zeros (of an attention, its projection's bias is left); a norm or an activation hands its input on; a residual
+/// drops the older of its two inputs, the connection round a branch. Dropout is the identity at inference, and no step here.
+/// Error{input} for a name that is no site and no step, or a step that computes nothing (a selection of rows).
+Graph ablated(Graph graph, std::string_view site_or_step);
+
+/// What ablated() takes, in the graph's order; embeddings' positions are sites of their own.
+std::vector<std::string> ablatable(const Graph& graph);
 
 std::span<const RegistryRow<ModelFamily>> model_families();
 

@@ -6,15 +6,8 @@
 namespace eaq {
 namespace {
 
-// The reference's recipe but for one site.
-Recipe with_one_changed(Recipe recipe, const std::string& site, const std::string& format) {
-  recipe.name = site + "=" + format;
-  recipe.sites[site] = format;
-  return recipe;
-}
-
-SiteImpact impact_of(const Quality& reference, const Quality& changed) {
-  SiteImpact impact;
+Impact impact_of(const Quality& reference, const Quality& changed) {
+  Impact impact;
   impact.n = changed.n;
   impact.flips = changed.flips.value_or(0);
   if (changed.metric == "accuracy") {
@@ -44,23 +37,42 @@ struct Change {
   std::string site, format;
 };
 
+std::vector<Change> changes_of(const Graph& graph, const ImpactOptions& options) {
+  std::vector<Change> changes;
+  const auto add = [&](const std::string& site, const std::string& format) {
+    if (!options.is_known || !options.is_known(site, format)) changes.push_back({site, format});
+  };
+  for (const Site& site : graph.sites)
+    for (const std::string& format : options.formats) add(site.id, format);
+  if (options.ablations)
+    for (const std::string& name : ablatable(graph)) add(name, "");
+  return changes;
+}
+
+// The reference but for one change; all else is shared with it.
+std::shared_ptr<const PackedModel> changed(const Model& model, const PackedModel& reference, const Change& change) {
+  if (change.format.empty()) {
+    Model without = model;
+    without.graph = ablated(model.graph, change.site);
+    return std::make_shared<const PackedModel>(without, reference.recipe(), reference);
+  }
+  Recipe recipe = reference.recipe();
+  recipe.name = change.site + "=" + change.format;
+  recipe.sites[change.site] = change.format;
+  return std::make_shared<const PackedModel>(model, std::move(recipe), reference);
+}
+
 }  // namespace
 
-std::vector<SiteImpact> site_impacts(const Model& model, const std::shared_ptr<const PackedModel>& reference,
-                                     const ImpactData& data, const ImpactOptions& options) {
-  std::vector<Change> changes;
-  for (const Site& site : model.graph.sites)
-    for (const std::string& format : options.formats)
-      if (!options.is_known || !options.is_known(site.id, format)) changes.push_back({site.id, format});
-
-  std::vector<SiteImpact> impacts;
+std::vector<Impact> impacts(const Model& model, const std::shared_ptr<const PackedModel>& reference, const ImpactData& data,
+                            const ImpactOptions& options) {
+  const std::vector<Change> changes = changes_of(model.graph, options);
+  std::vector<Impact> all;
   const std::size_t at_once = std::max<std::size_t>(options.at_once, 1);
   for (std::size_t first = 0; first < changes.size() && !interrupted(); first += at_once) {
     const std::size_t count = std::min(at_once, changes.size() - first);
     std::vector<std::shared_ptr<const PackedModel>> models{reference};
-    for (const Change& change : std::span(changes).subspan(first, count))
-      models.push_back(std::make_shared<const PackedModel>(
-          model, with_one_changed(reference->recipe(), change.site, change.format), *reference));
+    for (const Change& change : std::span(changes).subspan(first, count)) models.push_back(changed(model, *reference, change));
 
     EvaluateOptions evaluation;
     evaluation.range_samples = 0;
@@ -74,13 +86,13 @@ std::vector<SiteImpact> site_impacts(const Model& model, const std::shared_ptr<c
                                                : evaluate_perplexity(models, *data.stream, data.windows, evaluation);
     if (interrupted()) break;  // part of the data is another sample than the others'
     for (std::size_t i = 0; i < count; ++i) {
-      SiteImpact impact = impact_of(qualities[0], qualities[i + 1]);
+      Impact impact = impact_of(qualities[0], qualities[i + 1]);
       impact.site = changes[first + i].site, impact.format = changes[first + i].format;
       if (options.on_result) options.on_result(impact);
-      impacts.push_back(std::move(impact));
+      all.push_back(std::move(impact));
     }
   }
-  return impacts;
+  return all;
 }
 
 }  // namespace eaq

@@ -14,12 +14,13 @@
 
 namespace eaq {
 
-/// What the model's answers lose when one site alone is in another format, everything else being as in the reference.
-struct SiteImpact {
-  std::string site, format;
-  std::int64_t n = 0;      ///< sentences or predicted tokens judged
-  Interval kl;             ///< KL(reference || this), nats per sentence or predicted token; 95 % over sentences or windows
-  std::int64_t flips = 0;  ///< another argmax than the reference's
+/// What the model's answers lose when one site alone is in another format, or one site or other step is ablated, everything else
+/// being as in the reference.
+struct Impact {
+  std::string site, format;  ///< of an ablation the format is empty
+  std::int64_t n = 0;        ///< sentences or predicted tokens judged
+  Interval kl;               ///< KL(reference || this), nats per sentence or predicted token; 95 % over sentences or windows
+  std::int64_t flips = 0;    ///< another argmax than the reference's
   /// Language models: nats per predicted token, this less the reference, paired by window; nothing for a single window.
   std::optional<Interval> delta_nll;
   /// Classifiers: fraction of right answers, this less the reference, paired by sentence.
@@ -34,18 +35,19 @@ struct ImpactData {
 };
 
 struct ImpactOptions {
-  std::vector<std::string> formats;
-  /// Sites that run beside one run of the reference: more is quicker and takes more memory.
+  std::vector<std::string> formats = {};  ///< each site in each of them
+  bool ablations = false;                 ///< then every site and other step without what it does: see ablated()
+  /// Changes that run beside one run of the reference: more is quicker and takes more memory.
   std::size_t at_once = 8;
   /// Whether this one is known from an earlier run, and need not be done again.
   std::function<bool(const std::string& site, const std::string& format)> is_known = {};
-  std::function<void(const SiteImpact&)> on_result = {};  ///< as each is done: what to keep for a later run
-  std::function<void(double part)> on_progress = {};      ///< 0..1
+  std::function<void(const Impact&)> on_result = {};  ///< as each is done: what to keep for a later run
+  std::function<void(double part)> on_progress = {};  ///< 0..1
 };
 
-/// Every site of the graph in every format, in the graph's order. `reference` runs on the device that is to be judged; formats
-/// that are refused there are Error{unavailable}. Stops early, with what was done whole, when interrupted.
-std::vector<SiteImpact> site_impacts(const Model& model, const std::shared_ptr<const PackedModel>& reference,
-                                     const ImpactData& data, const ImpactOptions& options);
+/// Every change that is asked for, in the graph's order. `reference` runs on the device that is to be judged; formats that are
+/// refused there are Error{unavailable}. Stops early, with what was done whole, when interrupted.
+std::vector<Impact> impacts(const Model& model, const std::shared_ptr<const PackedModel>& reference, const ImpactData& data,
+                            const ImpactOptions& options);
 
 }  // namespace eaq
