@@ -15,8 +15,9 @@ Tensor sinusoids(std::int64_t positions, std::int64_t width) {
   float* out = table.buffer.as<float>();
   for (std::int64_t p = 0; p < positions; ++p)
     for (std::int64_t c = 0; c < width; ++c) {
+      const std::int64_t pair = c / 2;  // one sine and one cosine
       const double angle =
-          static_cast<double>(p) / std::pow(10000.0, 2.0 * static_cast<double>(c / 2) / static_cast<double>(width));
+          static_cast<double>(p) / std::pow(10000.0, 2.0 * static_cast<double>(pair) / static_cast<double>(width));
       out[p * width + c] = static_cast<float>(c % 2 == 0 ? std::sin(angle) : std::cos(angle));
     }
   return table;

@@ -25,7 +25,7 @@ class Compiler {
     for (const Node& node : graph_.nodes) {
       const bool has_site = std::holds_alternative<LinearNode>(node.op) || std::holds_alternative<EmbeddingNode>(node.op);
       Step step{node.site, node.kind, has_site ? packed_.recipe.format_of(node.site) : activation_format_, {}, {}};
-      step.op = std::visit([&](const auto& op) -> Op { return lower(node.site, op); }, node.op);
+      step.op = std::visit([&](const auto& op) { return lower(node.site, op); }, node.op);
       program_.steps.push_back(std::move(step));
     }
     return std::move(program_);
