@@ -87,7 +87,8 @@ class PackedModel {
   /// Error{unavailable} with the reason where a format of the recipe is refused on the device. Mapped pages are released behind
   /// the packing.
   PackedModel(const Model&, Recipe, const Device&);
-  /// The same model by another recipe on the same device: what both have in the same format is packed once, and shared.
+  /// The same checkpoint by another recipe, or with something ablated, on the same device: what both have alike is packed once,
+  /// and shared.
   PackedModel(const Model&, Recipe, const PackedModel& other);
   ~PackedModel();
 

@@ -6,6 +6,7 @@
 #include "eaq/engine/memory.h"
 #include "eaq/engine/packed.h"
 #include "eaq/engine/workspace.h"
+#include "eaq/stats/stats.h"
 
 namespace eaq {
 namespace {
@@ -291,20 +292,18 @@ std::vector<Seconds> Session::step_times(PreparedBatch& prepared, int runs) {
     for (std::size_t i = 0; i < steps.size(); ++i) steps[i].run(frame), context.mark(i + 1);
   };
   const auto recording = state_->backend().record(context, marked);
-  std::vector<std::vector<Seconds>> seen(steps.size());
+  std::vector<std::vector<double>> seen(steps.size());  // seconds
   for (int run = 0; run < runs; ++run) {
     if (recording)
       recording->submit();
     else
       marked();
     const std::vector<Seconds> passed = context.marks(steps.size() + 1);
-    for (std::size_t i = 0; i < steps.size(); ++i) seen[i].push_back(passed[i + 1] - passed[i]);
+    for (std::size_t i = 0; i < steps.size(); ++i) seen[i].push_back((passed[i + 1] - passed[i]).value());
   }
   std::vector<Seconds> medians;
-  for (auto& times : seen) {
-    std::nth_element(times.begin(), times.begin() + runs / 2, times.end());
-    medians.push_back(times[static_cast<std::size_t>(runs / 2)]);
-  }
+  medians.reserve(steps.size());
+  for (const auto& times : seen) medians.emplace_back(median(times));
   return medians;
 }
 

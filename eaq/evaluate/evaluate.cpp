@@ -25,12 +25,11 @@ void finish(Quality& quality, const Tally& tally, bool with_reference) {
 }
 
 // Per window: nats per predicted token, and how many of those.
-std::vector<double> mean_nll(const Quality& q) {
-  std::vector<double> mean(q.item_nll.size());
-  for (std::size_t i = 0; i < mean.size(); ++i)
-    mean[i] = q.item_nll[i] / static_cast<double>(std::max<std::int64_t>(q.item_tokens[i], 1));
-  return mean;
+std::vector<double> per_token(const Quality& q, std::vector<double> sums) {
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] /= static_cast<double>(std::max<std::int64_t>(q.item_tokens[i], 1));
+  return sums;
 }
+std::vector<double> mean_nll(const Quality& q) { return per_token(q, q.item_nll); }
 std::vector<double> weights_of(const Quality& q) { return {q.item_tokens.begin(), q.item_tokens.end()}; }
 
 void finish_accuracy(Quality& q) {
@@ -133,17 +132,47 @@ std::vector<Quality> evaluate_perplexity(std::span<const std::shared_ptr<const P
   return qualities;
 }
 
+namespace {
+
+// Sentences that only one of two has right.
+struct Discordant {
+  std::int64_t lost = 0, gained = 0;
+};
+Discordant discordant(const Quality& a, const Quality& b) {
+  Discordant d;
+  for (std::size_t i = 0; i < a.item_correct.size(); ++i) {
+    d.lost += a.item_correct[i] && !b.item_correct[i];
+    d.gained += !a.item_correct[i] && b.item_correct[i];
+  }
+  return d;
+}
+
+}  // namespace
+
+Interval accuracy_change(const Quality& a, const Quality& b) {
+  const Discordant d = discordant(a, b);
+  return paired_accuracy_interval(d.lost, d.gained, b.n);
+}
+
+Interval nll_change(const Quality& a, const Quality& b) {
+  const std::vector<double> before = mean_nll(a), after = mean_nll(b);
+  if (before.size() == 1) return t_interval(std::vector{after[0] - before[0]});
+  return paired_interval(before, after, weights_of(b));
+}
+
+Interval divergence(const Quality& q) {
+  if (q.metric == "accuracy" || q.item_kl.size() == 1)
+    return t_interval(q.metric == "accuracy" ? q.item_kl : per_token(q, q.item_kl));
+  return weighted_interval(per_token(q, q.item_kl), weights_of(q));
+}
+
 QualityDelta quality_delta(const Quality& a, const Quality& b) {
   if (a.metric != b.metric || a.n != b.n) throw Error(ErrorKind::bug, "qualities of different data cannot be compared");
   QualityDelta delta;
   delta.delta = b.value - a.value;
   if (a.metric == "accuracy") {
-    std::int64_t lost = 0, gained = 0;
-    for (std::size_t i = 0; i < a.item_correct.size(); ++i) {
-      lost += a.item_correct[i] && !b.item_correct[i];
-      gained += !a.item_correct[i] && b.item_correct[i];
-    }
-    delta.p_value = mcnemar_p(lost, gained);
+    const Discordant d = discordant(a, b);
+    delta.p_value = mcnemar_p(d.lost, d.gained);
     return delta;
   }
   std::vector<double> differences = mean_nll(b);

@@ -60,4 +60,11 @@ struct QualityDelta {
 };
 QualityDelta quality_delta(const Quality& a, const Quality& b);
 
+/// What `b` changed against `a`, each with its 95 % interval: right answers (a fraction, paired by sentence), or nats per
+/// predicted token (paired by window); and `q`'s divergence from its reference per sentence or predicted token. Of a single item
+/// the interval is without end.
+Interval accuracy_change(const Quality& a, const Quality& b);
+Interval nll_change(const Quality& a, const Quality& b);
+Interval divergence(const Quality& q);
+
 }  // namespace eaq

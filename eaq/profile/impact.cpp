@@ -6,36 +6,19 @@
 namespace eaq {
 namespace {
 
-Impact impact_of(const Quality& reference, const Quality& changed) {
-  Impact impact;
-  impact.n = changed.n;
-  impact.flips = changed.flips.value_or(0);
-  if (changed.metric == "accuracy") {
-    impact.kl = t_interval(changed.item_kl);
-    std::int64_t lost = 0, gained = 0;
-    for (std::size_t i = 0; i < changed.item_correct.size(); ++i) {
-      lost += reference.item_correct[i] && !changed.item_correct[i];
-      gained += !reference.item_correct[i] && changed.item_correct[i];
-    }
-    impact.accuracy_delta = paired_accuracy_interval(lost, gained, changed.n);
-    return impact;
-  }
-  const std::vector<double> tokens(changed.item_tokens.begin(), changed.item_tokens.end());
-  const auto per_token = [&](std::vector<double> sums) {
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] /= tokens[i];
-    return sums;
-  };
-  const double mean = changed.kl_mean.value_or(0);
-  impact.kl = {mean, mean, mean};
-  if (tokens.size() < 2) return impact;
-  impact.kl = weighted_interval(per_token(changed.item_kl), tokens);
-  impact.delta_nll = paired_interval(per_token(reference.item_nll), per_token(changed.item_nll), tokens);
-  return impact;
-}
-
 struct Change {
   std::string site, format;
 };
+
+Impact impact_of(const Change& change, const Quality& reference, const Quality& changed) {
+  Impact impact{.site = change.site, .format = change.format, .n = changed.n, .kl = divergence(changed)};
+  impact.flips = changed.flips.value_or(0);
+  if (changed.metric == "accuracy")
+    impact.accuracy_delta = accuracy_change(reference, changed);
+  else
+    impact.delta_nll = nll_change(reference, changed);
+  return impact;
+}
 
 std::vector<Change> changes_of(const Graph& graph, const ImpactOptions& options) {
   std::vector<Change> changes;
@@ -86,8 +69,7 @@ std::vector<Impact> impacts(const Model& model, const std::shared_ptr<const Pack
                                                : evaluate_perplexity(models, *data.stream, data.windows, evaluation);
     if (interrupted()) break;  // part of the data is another sample than the others'
     for (std::size_t i = 0; i < count; ++i) {
-      Impact impact = impact_of(qualities[0], qualities[i + 1]);
-      impact.site = changes[first + i].site, impact.format = changes[first + i].format;
+      Impact impact = impact_of(changes[first + i], qualities[0], qualities[i + 1]);
       if (options.on_result) options.on_result(impact);
       all.push_back(std::move(impact));
     }

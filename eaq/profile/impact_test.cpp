@@ -106,6 +106,18 @@ TEST(Impact, WhatIsKnownIsNotDoneAgain) {
   EXPECT_EQ(told.count(known), 0u);
 }
 
+TEST(Impact, OfASingleWindowHasAnIntervalWithoutEnd) {
+  Judged judged("tiny-gpt2");
+  judged.windows.resize(1);
+  const std::string site = "transformer.h.0.mlp.c_fc";
+  const std::vector<Impact> found =
+      judged.with({.formats = {"int8"}, .is_known = [&](const auto& one, const auto&) { return one != site; }});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_GT(found[0].kl.mean, 0);
+  EXPECT_TRUE(std::isinf(found[0].kl.high));
+  EXPECT_TRUE(std::isinf(found[0].delta_nll.value().low));
+}
+
 // Every step is needed by a model that was trained with it; and what stays as it was is shared.
 TEST(Impact, OfAnAblationIsSomethingForEverySiteAndStep) {
   for (const std::string name : {"tiny-gpt2", "tiny-distilbert"}) {

@@ -21,7 +21,7 @@ struct Impact {
   std::int64_t n = 0;        ///< sentences or predicted tokens judged
   Interval kl;               ///< KL(reference || this), nats per sentence or predicted token; 95 % over sentences or windows
   std::int64_t flips = 0;    ///< another argmax than the reference's
-  /// Language models: nats per predicted token, this less the reference, paired by window; nothing for a single window.
+  /// Language models: nats per predicted token, this less the reference, paired by window.
   std::optional<Interval> delta_nll;
   /// Classifiers: fraction of right answers, this less the reference, paired by sentence.
   std::optional<Interval> accuracy_delta;
@@ -45,8 +45,8 @@ struct ImpactOptions {
   std::function<void(double part)> on_progress = {};  ///< 0..1
 };
 
-/// Every change that is asked for, in the graph's order. `reference` runs on the device that is to be judged; formats that are
-/// refused there are Error{unavailable}. Stops early, with what was done whole, when interrupted.
+/// Every change that is asked for, sites by formats first, each in the graph's order. `reference` runs on the device that is to
+/// be judged; formats that are refused there are Error{unavailable}. Stops early, with what was done whole, when interrupted.
 std::vector<Impact> impacts(const Model& model, const std::shared_ptr<const PackedModel>& reference, const ImpactData& data,
                             const ImpactOptions& options);
 
