@@ -1,5 +1,6 @@
-// result: what a study found, as data. study.json is these types written down (schema: docs/study.schema.json); whoever reads a
-// result (tables, comparisons, pages) reads them and nothing else.
+// result: what a study or a profile found, as data. study.json and profile.json are these types written down (schemas:
+// docs/study.schema.json, docs/profile.schema.json); whoever reads a result (tables, comparisons, pages) reads them and nothing
+// else.
 //
 // Units are in the names. Absence is an empty optional beside a reason, never 0. Fractions are fractions, sizes are bytes, a
 // sample is one `unit`, KL is in nats per predicted token or sentence. Intervals are two-sided at 95 %.
@@ -169,6 +170,82 @@ struct Study {
   std::vector<Comparison> comparisons;
 };
 
+// --- a profile: one model in one format, part by part. All of time, joules, flops and bytes are per run of a whole batch -------
+
+/// What the answers lose when one site alone is in another format, or one site or other step is ablated, all else being as it
+/// was.
+struct ImpactRecord {
+  std::int64_t n = 0;  ///< sentences or predicted tokens judged
+  Figure kl;           ///< KL(as it was || this), nats
+  std::int64_t flips = 0;
+  std::optional<Figure> delta_nll;       ///< language models: nats per predicted token
+  std::optional<Figure> accuracy_delta;  ///< classifiers: as a fraction
+  bool emulated = false;                 ///< the format has no kernel here: its values, by another format's products
+};
+
+/// A site or another step.
+struct SiteRecord {
+  std::string site, kind, format;
+  std::string fused_into;  ///< the row it is one kernel with: its time and joules stand there, and this row has none
+  std::int64_t parameters = 0;
+  double bytes = 0, flops = 0;
+  std::optional<Figure> time_ms;               ///< by loops
+  std::optional<Figure> mJ;                    ///< by loops
+  std::optional<Figure> mJ_in_place;           ///< by regression over whole programs in which steps are doubled
+  std::optional<double> mJ_time_share;         ///< the baseline: its share of all steps' time, of the whole model's joules
+  std::optional<double> share;                 ///< of the sum of mJ; where there are no joules, of time
+  std::string bound_by;                        ///< "arithmetic", "memory" or "static": the largest of its terms in the roofline
+  std::map<std::string, ImpactRecord> impact;  ///< by format
+  std::optional<ImpactRecord> ablation;
+  std::vector<std::string> notes;
+};
+
+/// Whether the parts add up to the whole.
+struct AdditivityRecord {
+  Figure sum_mJ, model_mJ;
+  Figure error;  ///< sum / model - 1
+};
+
+/// joules = static_W x time + pJ_per_flop x flops + pJ_per_byte x bytes, fitted to the sites (no term below 0).
+struct RooflineRecord {
+  Figure static_W, pJ_per_flop, pJ_per_byte;
+  double r2 = 0;  ///< of the sites' joules, the share of variance that it explains
+};
+
+/// Between the sites' figures, pairwise; where one does not vary, NaN (null).
+struct CorrelationRecord {
+  std::vector<std::string> names;  ///< "mJ", "time_ms", "parameters", "bytes", "flops", "kl fp16", "kl ablated"
+  std::int64_t n = 0;              ///< sites that have all of them
+  std::vector<std::vector<double>> pearson, spearman;
+  std::vector<std::vector<std::pair<double, double>>> pearson_ci95, spearman_ci95;
+};
+
+struct GuidelineRecord {
+  std::string site_group, format;
+  std::string advice;  ///< "quantise", "keep" or "no difference shown"
+  std::string evidence;
+};
+
+/// Something that the original study says, and what was seen here.
+struct ClaimRecord {
+  std::string claim;
+  std::string verdict;  ///< "confirmed", "contradicted" or "not testable here"
+  std::string evidence;
+};
+
+struct Profile {
+  bool interrupted = false;
+  Manifest manifest;
+  Run run;  ///< the whole model
+  std::vector<SiteRecord> sites;
+  std::map<std::string, AdditivityRecord> additivity;  ///< "loops", "in_place"
+  std::optional<RooflineRecord> roofline;
+  std::optional<CorrelationRecord> correlations;
+  std::vector<GuidelineRecord> guidelines;
+  std::vector<ClaimRecord> claims;
+  std::vector<Refused> refused;  ///< formats whose impact was asked for and cannot be had
+};
+
 /// "sha256:..." for several things as for one: of one, its own hash; of several, the hash of the lines "HASH  NAME\n".
 std::string combined_hash(const std::vector<std::pair<std::string, std::string>>& names_and_hashes);
 
@@ -179,5 +256,11 @@ std::string to_json(const Run& run);      ///< one run, as `eaq evaluate --json`
 /// Error{input} "NAME: ..." for anything that is not an eaq.study/1.
 Study study_from_json(std::string_view text, std::string_view name);
 Study read_study(const std::filesystem::path& path);
+
+std::string to_json(const Profile& profile);  ///< eaq.profile/1, likewise
+Profile profile_from_json(std::string_view text, std::string_view name);
+Profile read_profile(const std::filesystem::path& path);
+/// The "schema" of a result's text; empty where it names none. Error{input} for what is no JSON object.
+std::string schema_of(std::string_view text, std::string_view name);
 
 }  // namespace eaq

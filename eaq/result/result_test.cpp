@@ -82,6 +82,43 @@ TEST(Result, AStudyReadsBackAsItWasWritten) {
   EXPECT_NE(text.find("\"schema\": \"eaq.study/1\""), std::string::npos);
 }
 
+Profile full_profile() {
+  Profile profile;
+  profile.manifest = full_study().manifest;
+  profile.run = full_run();
+  ImpactRecord impact{872, {1e-3, {{5e-4, 1.5e-3}}, {}}, 3, {}, Figure{-0.001, {{-0.004, 0.002}}, {}}, true};
+  SiteRecord site{"transformer.h.0.mlp.c_fc", "linear", "fp16", "", 1024, 2048, 4096, Figure{0.1, {{0.09, 0.11}}, {}}};
+  site.mJ = Figure{3, {{2.8, 3.2}}, {}};
+  site.mJ_time_share = 2.5;
+  site.share = 0.25;
+  site.bound_by = "memory";
+  site.impact = {{"int8", impact}};
+  site.ablation = impact;
+  SiteRecord fused{"transformer.h.0.mlp.act", "activation", "fp16", "transformer.h.0.mlp.c_fc"};
+  profile.sites = {site, fused};
+  profile.additivity = {{"loops", {{90, {{85, 95}}, {}}, {100, {{99, 101}}, {}}, {-0.1, {{-0.15, -0.05}}, {}}}}};
+  profile.roofline = RooflineRecord{{100, {}, {}}, {0.5, {}, {}}, {80, {}, {}}, 0.97};
+  profile.correlations = CorrelationRecord{{"mJ", "kl int8"}, 12, {{1, 0.5}, {0.5, 1}}, {{1, 0.4}, {0.4, 1}}, {}, {}};
+  profile.correlations->pearson_ci95 = {{{1, 1}, {0, 0.8}}, {{0, 0.8}, {1, 1}}};
+  profile.guidelines = {{"mlp", "int8", "quantise", "saves 12 % and loses nothing that shows"}};
+  profile.claims = {{"the head is highest in both", "confirmed", "31 % of the joules"}};
+  profile.refused = {{"tiny-gpt2", "int3", "no such arithmetic here"}};
+  return profile;
+}
+
+TEST(Result, AProfileReadsBackAsItWasWritten) {
+  const std::string text = to_json(full_profile());
+  EXPECT_EQ(to_json(profile_from_json(text, "profile.json")), text);
+  EXPECT_EQ(schema_of(text, "profile.json"), "eaq.profile/1");
+  EXPECT_THROW(study_from_json(text, "profile.json"), Error);
+}
+
+TEST(Result, AStepThatRunsWithinAnotherHasNoJoulesOfItsOwn) {
+  const std::string text = to_json(full_profile());
+  EXPECT_NE(text.find("\"fused_into\": \"transformer.h.0.mlp.c_fc\""), std::string::npos);
+  EXPECT_FALSE(profile_from_json(text, "profile.json").sites[1].mJ);
+}
+
 TEST(Result, AbsenceIsNullBesideAReasonAndNeverZero) {
   Study study = full_study();
   auto& run = study.runs[0];

@@ -1,15 +1,15 @@
-// Results as JSON and back. Each type lists its fields once, in fields(); a Writer or a Reader visits them, so that what is
-// written is what is read.
-#include "eaq/base/json.h"
+// Results as JSON and back, for the files of this folder. Each type lists its fields once, in fields(); a Writer or a Reader
+// visits them, so that what is written is what is read.
+#pragma once
 
 #include <cmath>
 #include <limits>
 #include <type_traits>
 
+#include "eaq/base/json.h"
 #include "eaq/result/result.h"
 
-namespace eaq {
-namespace {
+namespace eaq::written {
 
 template <class T>
 struct is_optional : std::false_type {};
@@ -19,6 +19,10 @@ template <class T>
 struct is_vector : std::false_type {};
 template <class T>
 struct is_vector<std::vector<T>> : std::true_type {};
+template <class T>
+struct is_map : std::false_type {};
+template <class T>
+struct is_map<std::map<std::string, T>> : std::true_type {};
 
 using Bounds = std::pair<double, double>;
 using Zones = std::vector<std::pair<std::string, double>>;
@@ -40,6 +44,10 @@ class Writer {
   void some(const char* key, const std::vector<T>& values) {
     if (!values.empty()) object[key] = to(values);
   }
+  void flat(const std::string& key, const std::optional<Figure>& figure) {
+    object[key] = figure ? to(figure->mean) : Json();
+    object[key + "_ci95"] = figure ? to(figure->ci95) : Json();
+  }
   void json(const char* key, const std::string& text) { object[key] = text.empty() ? Json() : parse_json(text, key); }
   void schema(const char* name) { object["schema"] = name; }
 
@@ -50,11 +58,6 @@ class Writer {
   static Json to(std::uint64_t v) { return v; }
   static Json to(const std::string& v) { return is_utf8(v) ? v : printable(v); }
   static Json to(const Bounds& v) { return Json::array({to(v.first), to(v.second)}); }
-  static Json to(const Texts& v) {
-    Json all = Json::object();
-    for (const auto& [name, text] : v) all[name] = text;
-    return all;
-  }
   static Json to(const Zones& v) {
     Json all = Json::object();
     for (const auto& [name, value] : v) all[name] = to(value);
@@ -82,6 +85,12 @@ class Reader {
   void some(const char* key, std::vector<T>& values) {
     if (object_.contains(key)) (*this)(key, values);
   }
+  void flat(const std::string& key, std::optional<Figure>& figure) {
+    std::optional<double> mean;
+    (*this)(key.c_str(), mean);
+    figure.reset();
+    if (mean) (*this)((key + "_ci95").c_str(), figure.emplace(Figure{*mean, {}, {}}).ci95);
+  }
   void json(const char* key, std::string& text) {
     const auto it = object_.find(key);
     text = it == object_.end() || it->is_null() ? "" : it->dump();
@@ -104,9 +113,9 @@ class Reader {
     if constexpr (is_optional<T>::value) {
       if (json.is_null()) return value.reset();
       from(json, value.emplace(), where);
-    } else if constexpr (std::is_same_v<T, Texts>) {
+    } else if constexpr (is_map<T>::value) {
       if (!json.is_object()) fail("an object", json);
-      for (const auto& [name, text] : json.items()) from(text, value[name], where);
+      for (const auto& [name, element] : json.items()) from(element, value[name], where);
     } else if constexpr (std::is_same_v<T, Zones>) {
       if (!json.is_object()) fail("an object", json);
       for (const auto& [name, number] : json.items()) from(number, value.emplace_back(name, 0.0).second, where);
@@ -146,7 +155,7 @@ class Reader {
   std::string where_;
 };
 
-// --- the fields, in the order in which they are written
+// --- the fields of what several results hold, in the order in which they are written
 
 template <class A, class F>
 void fields_of_figure(A& a, F& f) {
@@ -241,23 +250,6 @@ void fields(A& a, Refused& r) {
 }
 
 template <class A>
-void fields(A& a, Comparison& c) {
-  a("model", c.model);
-  a("a", c.a);
-  a("b", c.b);
-  a("phase", c.phase);
-  a("batch", c.batch);
-  a("seq", c.seq);
-  a("energy_ratio", c.energy_ratio);
-  a("energy_p", c.energy_p);
-  a("speedup", c.speedup);
-  a("speedup_p", c.speedup_p);
-  a("quality_delta", c.quality_delta);
-  a("p_value", c.p_value);
-  a.reason("test", c.test);
-}
-
-template <class A>
 void fields(A& a, HostRecord& h) {
   a("name", h.name);
   a("os", h.os);
@@ -342,20 +334,14 @@ void fields(A& a, Manifest& m) {
   }
 }
 
-template <class A>
-void fields(A& a, Study& s) {
-  a.schema("eaq.study/1");
-  a("interrupted", s.interrupted);
-  a("manifest", s.manifest);
-  a("runs", s.runs);
-  a("refused", s.refused);
-  a("comparisons", s.comparisons);
-}
-
 template <class T>
 Json Writer::to(const T& v) {
   if constexpr (is_optional<T>::value) {
     return v ? to(*v) : Json();
+  } else if constexpr (is_map<T>::value) {
+    Json all = Json::object();
+    for (const auto& [name, element] : v) all[name] = to(element);
+    return all;
   } else if constexpr (is_vector<T>::value) {
     Json all = Json::array();
     for (const auto& element : v) all.push_back(to(element));
@@ -368,27 +354,4 @@ Json Writer::to(const T& v) {
   }
 }
 
-}  // namespace
-
-std::string combined_hash(const std::vector<std::pair<std::string, std::string>>& names_and_hashes) {
-  if (names_and_hashes.empty()) return "";
-  if (names_and_hashes.size() == 1) return names_and_hashes.front().second;
-  std::string lines;
-  for (const auto& [name, hash] : names_and_hashes) lines.append(hash).append("  ").append(name).append("\n");
-  return "sha256:" + sha256(lines);
-}
-
-std::string to_json(const Study& study) { return Writer::to(study).dump(2) + "\n"; }
-std::string to_json(const Run& run) { return Writer::to(run).dump(2) + "\n"; }
-
-Study study_from_json(std::string_view text, std::string_view name) {
-  const Json json = parse_json(text, name);
-  Study study;
-  Reader reader(json, name);
-  fields(reader, study);
-  return study;
-}
-
-Study read_study(const std::filesystem::path& path) { return study_from_json(read_text(path), path.string()); }
-
-}  // namespace eaq
+}  // namespace eaq::written
