@@ -5,9 +5,9 @@ usage: scripts/check_layers.py [ROOT]        ROOT: the tree to read, by default 
 
 The floors are EAQ_FLOORS in CMakeLists.txt, from the ground up, with `cli` on top. The rules:
   1. A folder includes only folders on lower floors; folders of one floor never meet.
-  2. It enters another folder by its front door alone, eaq/X/X.h. (base and kernel have a second one for .cpp files: eaq/base/json.h,
-     eaq/kernel/cuda.h.)
-  3. Front doors show no CUDA, fmt or nlohmann types, directly or through what they include; headers never include eaq/base/json.h.
+  2. It enters another folder by its front door alone, eaq/X/X.h. (base and kernel have a second one for .cpp files and a folder's private headers:
+     eaq/base/json.h, eaq/kernel/cuda.h.)
+  3. Front doors show no CUDA, fmt or nlohmann types, directly or through what they include; nor do they lead to eaq/base/json.h.
   4. .cu and .cuh files include neither fmt nor nlohmann-json: nvcc reads them badly.
   5. No preprocessor condition asks for CUDA: what needs it stands in a folder that is built only where CUDA is.
   6. Includes are written from the root ("eaq/X/..."), every folder of eaq/ is on a floor, and every folder has its front door.
@@ -24,7 +24,7 @@ LIBRARIES = {
     "fmt": re.compile(r"^fmt/"),
     "nlohmann-json": re.compile(r"^nlohmann/"),
 }
-SECOND_DOORS = {"eaq/base/json.h": "nlohmann-json", "eaq/kernel/cuda.h": "a card's operations"}  # for .cpp files
+SECOND_DOORS = {"eaq/base/json.h": "nlohmann-json", "eaq/kernel/cuda.h": "a card's operations"}  # for .cpp files and private headers
 # nvcc and host compiler see one .cu file differently; these are the only questions it may ask.
 DEVICE_MACROS = {"__CUDA_ARCH__", "__CUDACC__"}
 SOURCES = (".h", ".hpp", ".cpp", ".cu", ".cuh")
@@ -98,8 +98,8 @@ class Check:
                         self.report(file, line, f"is CUDA and includes <{path}> ({name})", "format or parse in a .cpp file beside it")
             return
         target = path.split("/")[1]
-        if path in SECOND_DOORS and file.suffix != ".cpp" and folder != target:
-            self.report(file, line, f'a header includes "{path}"', f"a function declared with own types; {SECOND_DOORS[path]} in its .cpp file")
+        if path in SECOND_DOORS and file.suffix not in (".cpp", ".h") and folder != target:
+            self.report(file, line, f'a CUDA file includes "{path}"', f"a function declared with own types; {SECOND_DOORS[path]} in its .cpp file")
             return
         if target == folder:
             return
@@ -140,6 +140,9 @@ class Check:
                         through = f" (through {' -> '.join(way)})" if way else ""
                         self.report(file, line, f"<{path}> ({name}) shows in the front door {door.relative_to(self.root)}{through}",
                                     "declare with own or standard types; include the library in a .cpp file")
+                if path in SECOND_DOORS and not path.startswith(f"eaq/{door.parent.name}/"):
+                    self.report(file, line, f'a front door leads to "{path}"',
+                                f"a function declared with own types; {SECOND_DOORS[path]} in a .cpp file or a private header")
                 if path.startswith(f"eaq/{door.parent.name}/"):
                     waiting.append((self.root / path, (*way, path)))
 

@@ -65,9 +65,14 @@ class Scratch(unittest.TestCase):
         self.add("engine/broken.cpp", '#include "eaq/tensor/private/room.h"')
         self.expect("a private room of 'tensor'", 'instead: "eaq/tensor/tensor.h"')
 
-    def test_json_in_a_header(self):
-        self.add("tensor/broken.h", '#include "eaq/base/json.h"')
-        self.expect('a header includes "eaq/base/json.h"')
+    def test_json_in_a_front_door(self):
+        self.add("tensor/tensor.h", '#include "eaq/tensor/room.h"')
+        self.add("tensor/room.h", '#include "eaq/base/json.h"')
+        self.expect('a front door leads to "eaq/base/json.h"')
+
+    def test_json_in_a_private_header_is_allowed(self):
+        self.add("tensor/room.h", '#include "eaq/base/json.h"')
+        self.assertEqual(self.check()[0], 0)
 
     def test_json_in_a_source_is_allowed(self):
         self.add("tensor/fine.cpp", '#include "eaq/base/json.h"')
