@@ -50,6 +50,7 @@ void fields(A& a, RooflineRecord& r) {
   a("pJ_per_flop", r.pJ_per_flop);
   a("pJ_per_byte", r.pJ_per_byte);
   a("r2", r.r2);
+  a.some("notes", r.notes);
 }
 
 template <class A>

@@ -209,7 +209,8 @@ struct AdditivityRecord {
 /// joules = static_W x time + pJ_per_flop x flops + pJ_per_byte x bytes, fitted to the sites (no term below 0).
 struct RooflineRecord {
   Figure static_W, pJ_per_flop, pJ_per_byte;
-  double r2 = 0;  ///< of the sites' joules, the share of variance that it explains
+  double r2 = 0;                   ///< of the sites' joules, the share of variance that it explains
+  std::vector<std::string> notes;  ///< which terms could not be told apart: they are 0 and have no interval
 };
 
 /// Between the sites' figures, pairwise; where one does not vary, NaN (null).

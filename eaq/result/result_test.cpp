@@ -97,7 +97,7 @@ Profile full_profile() {
   SiteRecord fused{"transformer.h.0.mlp.act", "activation", "fp16", "transformer.h.0.mlp.c_fc"};
   profile.sites = {site, fused};
   profile.additivity = {{"loops", {{90, {{85, 95}}, {}}, {100, {{99, 101}}, {}}, {-0.1, {{-0.15, -0.05}}, {}}}}};
-  profile.roofline = RooflineRecord{{100, {}, {}}, {0.5, {}, {}}, {80, {}, {}}, 0.97};
+  profile.roofline = RooflineRecord{{100, {}, {}}, {0.5, {}, {}}, {80, {}, {}}, 0.97, {"a note"}};
   profile.correlations = CorrelationRecord{{"mJ", "kl int8"}, 12, {{1, 0.5}, {0.5, 1}}, {{1, 0.4}, {0.4, 1}}, {}, {}};
   profile.correlations->pearson_ci95 = {{{1, 1}, {0, 0.8}}, {{0, 0.8}, {1, 1}}};
   profile.guidelines = {{"mlp", "int8", "quantise", "saves 12 % and loses nothing that shows"}};

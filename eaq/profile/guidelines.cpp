@@ -1,0 +1,179 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "eaq/format/format.h"
+#include "eaq/profile/findings.h"
+#include "eaq/profile/roles.h"
+#include "eaq/stats/stats.h"
+
+namespace eaq {
+namespace {
+
+// Sums over a group's sites: they meet the same items, so their errors go together and ends add up to ends.
+struct Sum {
+  Interval value;
+  bool bounded = true;  // every part has an interval
+  void add(const Figure& figure, double widening) {
+    value.mean += figure.mean;
+    if (!figure.ci95 || !std::isfinite(figure.ci95->first) || !std::isfinite(figure.ci95->second)) {
+      bounded = false;
+      return;
+    }
+    value.low += figure.mean + (figure.ci95->first - figure.mean) * widening;
+    value.high += figure.mean + (figure.ci95->second - figure.mean) * widening;
+  }
+  std::string text() const {
+    return bounded ? fmt::format("{:.2g} [{:.2g}, {:.2g}]", value.mean, value.low, value.high)
+                   : fmt::format("{:.2g} (no interval)", value.mean);
+  }
+};
+
+// One group of sites in one format.
+struct Case {
+  std::string group, format;
+  Rows rows;           // that are judged in the format
+  std::size_t of = 0;  // sites that the group has
+  Sum kl;
+  std::optional<Sum> nll;
+  std::optional<Interval> accuracy;  // of the site for which it says the worst
+  bool accuracy_bounded = true;
+  std::int64_t flips = 0, n = 0;
+  bool emulated = false;
+};
+
+std::optional<double> bits_of(const std::string& format) {
+  const Format* found = find_entry(formats(), format);
+  return found != nullptr ? std::optional(found->traits().bits_per_weight) : std::nullopt;
+}
+
+void judge(Case& one, double widening) {
+  for (const SiteRecord* row : one.rows) {
+    const ImpactRecord& impact = row->impact.at(one.format);
+    one.kl.add(impact.kl, widening);
+    if (impact.delta_nll) {
+      if (!one.nll) one.nll.emplace();
+      one.nll->add(*impact.delta_nll, widening);
+    }
+    if (impact.accuracy_delta) {
+      Sum alone;
+      alone.add(*impact.accuracy_delta, widening);
+      one.accuracy_bounded = one.accuracy_bounded && alone.bounded;
+      if (!one.accuracy || alone.value.low < one.accuracy->low) one.accuracy = alone.value;
+    }
+    one.flips += impact.flips;
+    one.n = std::max(one.n, impact.n);
+    one.emulated = one.emulated || impact.emulated;
+  }
+}
+
+bool accuracy_is_lost(const Case& one, double widening) {
+  return std::any_of(one.rows.begin(), one.rows.end(), [&](const SiteRecord* row) {
+    const auto& delta = row->impact.at(one.format).accuracy_delta;
+    return delta && delta->ci95 && delta->mean + (delta->ci95->second - delta->mean) * widening < 0;
+  });
+}
+
+// Mebibytes of the group's weights as they are and in the format, where both formats are known.
+std::optional<std::pair<double, double>> sizes(const Case& one) {
+  const std::optional<double> to = bits_of(one.format);
+  if (!to) return std::nullopt;
+  double before = 0, after = 0;
+  for (const SiteRecord* row : one.rows) {
+    const std::optional<double> from = bits_of(row->format);
+    if (!from) return std::nullopt;
+    before += static_cast<double>(row->parameters) * *from / 8 / 1048576;
+    after += static_cast<double>(row->parameters) * *to / 8 / 1048576;
+  }
+  return std::pair(before, after);
+}
+
+struct Decision {
+  const char* advice;
+  std::string why;
+};
+
+Decision decide(const Case& one, double part, double widening) {
+  const auto saved = sizes(one);
+  const bool saves = !saved || saved->second < saved->first;
+  const bool whole = one.rows.size() == one.of && one.kl.bounded && (!one.nll || one.nll->bounded) && one.accuracy_bounded;
+  const bool accuracy_lost = accuracy_is_lost(one, widening);
+  const bool harmless = whole && one.kl.value.high <= part && (!one.nll || one.nll->value.high <= part) &&
+                        (!one.accuracy || one.accuracy->low >= -accuracy_margin) && !accuracy_lost;
+  if (harmless && saves) return {"quantise", "every interval ends within what the group may lose"};
+  if (harmless)
+    return {"no difference shown", "harmless, but it stores no fewer bytes and joules were measured in one format alone"};
+  if (accuracy_lost) return {"keep", "a loss of accuracy is shown"};
+  if (one.nll && one.nll->bounded && one.nll->value.low > 0) return {"keep", "a loss of nll is shown, and it may be too large"};
+  if (one.kl.bounded && one.kl.value.low > part) return {"keep", "its KL is shown to be beyond what the group may lose"};
+  if (one.rows.size() < one.of)
+    return {"no difference shown", fmt::format("{} of {} sites were judged", one.rows.size(), one.of)};
+  return {"no difference shown", "no loss is shown, nor that it is small enough: more data would tell"};
+}
+
+std::string evidence(const Case& one, double part, const Decision& decision, bool joules) {
+  double share = 0;
+  bool shares = false;
+  for (const SiteRecord* row : one.rows)
+    if (row->share) share += *row->share, shares = true;
+  std::string text = decision.why + ": ";
+  text += one.rows.size() == 1 ? "1 site" : fmt::format("{} sites", one.rows.size());
+  if (shares) text += fmt::format(", {:.1f} % of the {}", share * 100, joules ? "joules" : "time");
+  if (const auto size = sizes(one)) text += fmt::format(", weights {:.3g} MiB instead of {:.3g}", size->second, size->first);
+  text += fmt::format("; KL {} nats of {:.2g} allowed", one.kl.text(), part);
+  if (one.nll) text += ", nll lost " + one.nll->text();
+  if (one.accuracy)
+    text += fmt::format(", accuracy at worst {:+.2f} points [{:+.2f}, {:+.2f}]", one.accuracy->mean * 100,
+                        one.accuracy->low * 100, one.accuracy->high * 100);
+  text += fmt::format(", {} flips of {}", one.flips, one.n);
+  if (one.rows.size() > 1) text += fmt::format(" x {}", one.rows.size());
+  if (one.emulated) text += "; emulated here, so nothing is saved on this device";
+  return text;
+}
+
+std::vector<Case> cases_of(const Profile& profile) {
+  std::set<std::string> all_formats;
+  for (const SiteRecord& row : profile.sites)
+    for (const auto& [format, impact] : row.impact) all_formats.insert(format);
+  std::vector<std::string> groups;
+  for (const SiteRecord& row : profile.sites)
+    if (!row.impact.empty() && std::find(groups.begin(), groups.end(), group_of(row.site)) == groups.end())
+      groups.push_back(group_of(row.site));
+  std::vector<Case> cases;
+  for (const std::string& format : all_formats)
+    for (const std::string& group : groups) {
+      Case one{group, format, {}};
+      for (const SiteRecord& row : profile.sites) {
+        // In the format that it has already a site loses nothing, and gains nothing.
+        if (group_of(row.site) != group || row.format == format) continue;
+        if (row.parameters > 0) ++one.of;
+        if (row.impact.contains(format)) one.rows.push_back(&row);
+      }
+      if (!one.rows.empty()) cases.push_back(std::move(one));
+    }
+  return cases;
+}
+
+}  // namespace
+
+std::vector<GuidelineRecord> guidelines(const Profile& profile) {
+  std::vector<Case> cases = cases_of(profile);
+  if (cases.empty()) return {};
+  const double widening =
+      normal_quantile(1 - 0.025 / static_cast<double>(cases.size())) / normal_quantile(0.975);  // Bonferroni's level
+  const bool joules =
+      std::any_of(profile.sites.begin(), profile.sites.end(), [](const SiteRecord& s) { return s.mJ.has_value(); });
+  std::vector<GuidelineRecord> advice;
+  for (Case& one : cases) {
+    judge(one, widening);
+    const auto groups = std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return c.format == one.format; });
+    const double part = whole_loss_nats / static_cast<double>(groups);
+    const Decision decision = decide(one, part, widening);
+    advice.push_back({one.group, one.format, decision.advice, evidence(one, part, decision, joules)});
+  }
+  return advice;
+}
+
+}  // namespace eaq

@@ -1,0 +1,199 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "eaq/profile/findings.h"
+#include "eaq/stats/stats.h"
+
+namespace eaq {
+namespace {
+
+constexpr std::size_t terms = 3;
+constexpr std::array<const char*, terms> term_names{"static power (time)", "arithmetic (flops)", "memory (bytes)"};
+using Terms = std::array<double, terms>;
+
+// Joules and what they are to be explained by: seconds, flops, bytes.
+struct Observation {
+  Terms x{};
+  double joules = 0;
+  double error = 0;  // standard error of the joules, from their own interval
+};
+
+std::vector<Observation> observations(std::span<const SiteRecord> sites) {
+  std::vector<Observation> all;
+  for (const SiteRecord& s : sites) {
+    if (!s.mJ || !s.time_ms || !std::isfinite(s.mJ->mean) || !(s.time_ms->mean > 0)) continue;
+    Observation o{{s.time_ms->mean * 1e-3, s.flops, s.bytes}, s.mJ->mean * 1e-3, 0};
+    const double half = s.mJ->ci95 ? (s.mJ->ci95->second - s.mJ->ci95->first) / 2 : 0;
+    if (std::isfinite(half)) o.error = half * 1e-3 / normal_quantile(0.975);
+    all.push_back(o);
+  }
+  return all;
+}
+
+double predicted(const Terms& c, const Terms& x) { return c[0] * x[0] + c[1] * x[1] + c[2] * x[2]; }
+
+// The normal equations of weighted rows, in columns of length 1.
+struct Normal {
+  std::array<Terms, terms> gram{};
+  Terms right{}, length{};
+  double squares = 0;
+};
+
+Normal normal_equations(std::span<const Observation> rows, std::span<const double> weight) {
+  Normal n;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    for (std::size_t a = 0; a < terms; ++a) n.length[a] += std::pow(weight[i] * rows[i].x[a], 2);
+  for (double& l : n.length) l = std::sqrt(l);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto column = [&](std::size_t a) { return n.length[a] > 0 ? weight[i] * rows[i].x[a] / n.length[a] : 0; };
+    const double y = weight[i] * rows[i].joules;
+    n.squares += y * y;
+    for (std::size_t a = 0; a < terms; ++a) {
+      n.right[a] += column(a) * y;
+      for (std::size_t b = 0; b < terms; ++b) n.gram[a][b] += column(a) * column(b);
+    }
+  }
+  return n;
+}
+
+// Cholesky over the chosen terms; empty where one of them is, to a hundredth of its length, a mixture of those before it.
+std::optional<Terms> solve(const Normal& n, unsigned chosen) {
+  std::array<Terms, terms> l{};
+  std::vector<std::size_t> at;
+  for (std::size_t a = 0; a < terms; ++a)
+    if ((chosen >> a & 1u) != 0) at.push_back(a);
+  Terms z{}, solution{};
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    for (std::size_t j = 0; j <= i; ++j) {
+      double rest = n.gram[at[i]][at[j]];
+      for (std::size_t k = 0; k < j; ++k) rest -= l[i][k] * l[j][k];
+      if (i == j && rest < 1e-4) return std::nullopt;
+      l[i][j] = i == j ? std::sqrt(rest) : rest / l[j][j];
+    }
+    z[i] = n.right[at[i]];
+    for (std::size_t k = 0; k < i; ++k) z[i] -= l[i][k] * z[k];
+    z[i] /= l[i][i];
+  }
+  for (std::size_t i = at.size(); i-- > 0;) {
+    double v = z[i];
+    for (std::size_t k = i + 1; k < at.size(); ++k) v -= l[k][i] * solution[at[k]];
+    solution[at[i]] = v / l[i][i];
+  }
+  return solution;
+}
+
+// Of three terms the non-negative optimum is the best of the subsets whose plain optimum has no term below 0.
+std::optional<Terms> non_negative(const Normal& n, unsigned allowed) {
+  std::optional<Terms> best;
+  double least = 0;
+  for (unsigned chosen = 1; chosen < 1u << terms; ++chosen) {
+    if ((chosen & ~allowed) != 0) continue;
+    const std::optional<Terms> c = solve(n, chosen);
+    if (!c || std::any_of(c->begin(), c->end(), [](double v) { return v < 0; })) continue;
+    double squares = n.squares;
+    for (std::size_t a = 0; a < terms; ++a) squares -= (*c)[a] * n.right[a];  // at an optimum
+    if (!best || squares < least) best = c, least = squares;
+  }
+  if (best)
+    for (std::size_t a = 0; a < terms; ++a) (*best)[a] /= n.length[a] > 0 ? n.length[a] : 1;
+  return best;
+}
+
+// Which terms can be told apart, in the order of the names: what goes with those before it is left out.
+unsigned distinguishable(std::span<const Observation> rows, std::span<const double> weight) {
+  const Normal n = normal_equations(rows, weight);
+  unsigned kept = 0;
+  for (unsigned a = 0; a < terms; ++a)
+    if (n.length[a] > 0 && solve(n, kept | 1u << a)) kept |= 1u << a;
+  return kept;
+}
+
+// A row's error is a tenth of what it is taken for (no such line is exact), and that of its measurement.
+std::vector<double> weights(std::span<const Observation> rows, std::span<const double> size) {
+  std::vector<double> w;
+  for (std::size_t i = 0; i < rows.size(); ++i) w.push_back(1 / std::hypot(0.1 * size[i], rows[i].error));
+  return w;
+}
+
+struct Fit {
+  Terms c{};
+  std::vector<double> weight;
+};
+
+// A row's size is first its share of the time, then what the fit says: never its own measured joules, which would favour rows
+// that were measured too low.
+std::optional<Fit> fit(std::span<const Observation> rows, std::optional<unsigned> allowed) {
+  double seconds = 0, joules = 0;
+  for (const Observation& o : rows) seconds += o.x[0], joules += o.joules;
+  if (!(joules > 0)) return std::nullopt;
+  std::vector<double> size;
+  for (const Observation& o : rows) size.push_back(o.x[0] / seconds * joules);
+  std::optional<Fit> found;
+  for (int round = 0; round < 4; ++round) {
+    std::vector<double> w = weights(rows, size);
+    const std::optional<Terms> c = non_negative(normal_equations(rows, w), allowed ? *allowed : distinguishable(rows, w));
+    if (!c) break;
+    for (std::size_t i = 0; i < rows.size(); ++i) size[i] = std::max(predicted(*c, rows[i].x), 1e-6 * joules);
+    found = Fit{*c, std::move(w)};
+  }
+  return found;
+}
+
+double r_squared(std::span<const Observation> rows, const Terms& c) {
+  std::vector<double> y;
+  for (const Observation& o : rows) y.push_back(o.joules);
+  const double centre = mean(y);
+  double left = 0, all = 0;
+  for (const Observation& o : rows) left += std::pow(o.joules - predicted(c, o.x), 2), all += std::pow(o.joules - centre, 2);
+  return all > 0 ? 1 - left / all : std::nan("");
+}
+
+std::array<std::vector<double>, terms> resampled(const std::vector<Observation>& rows, unsigned kept) {
+  std::array<std::vector<double>, terms> values;
+  Rng rng(1);
+  std::vector<Observation> drawn(rows.size());
+  for (int i = 0; i < 1000; ++i) {
+    for (Observation& o : drawn) o = rows[rng.below(rows.size())];
+    if (const auto f = fit(drawn, kept))
+      for (std::size_t a = 0; a < terms; ++a) values[a].push_back(f->c[a]);
+  }
+  return values;
+}
+
+}  // namespace
+
+std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites) {
+  const std::vector<Observation> rows = observations(sites);
+  if (rows.size() < terms + 1) return std::nullopt;
+  const std::optional<Fit> best = fit(rows, {});
+  if (!best) return std::nullopt;
+  const unsigned kept = distinguishable(rows, best->weight);
+  const auto values = resampled(rows, kept);
+
+  RooflineRecord record;
+  const std::array<std::pair<Figure*, double>, terms> figures{
+      {{&record.static_W, 1}, {&record.pJ_per_flop, 1e12}, {&record.pJ_per_byte, 1e12}}};
+  for (std::size_t a = 0; a < terms; ++a) {
+    const auto& [figure, unit] = figures[a];
+    figure->mean = best->c[a] * unit;
+    if ((kept >> a & 1u) == 0) {
+      record.notes.push_back(std::string(term_names[a]) + " cannot be told from the other terms in these rows, which carry it");
+    } else if (values[a].size() >= 100) {
+      figure->ci95 = {percentile(values[a], 0.025) * unit, percentile(values[a], 0.975) * unit};
+    }
+  }
+  record.r2 = r_squared(rows, best->c);
+  return record;
+}
+
+void name_bounds(std::span<SiteRecord> sites, const RooflineRecord& r) {
+  for (SiteRecord& s : sites) {
+    if (!s.time_ms) continue;
+    const double idle = r.static_W.mean * s.time_ms->mean * 1e-3, arithmetic = r.pJ_per_flop.mean * s.flops * 1e-12,
+                 memory = r.pJ_per_byte.mean * s.bytes * 1e-12;
+    s.bound_by = idle >= arithmetic && idle >= memory ? "static" : arithmetic >= memory ? "arithmetic" : "memory";
+  }
+}
+
+}  // namespace eaq

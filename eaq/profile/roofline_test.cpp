@@ -1,0 +1,101 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "eaq/profile/findings.h"
+#include "eaq/profile/testing.h"
+#include "eaq/stats/stats.h"
+
+namespace eaq {
+namespace {
+
+using profile_testing::figure;
+using profile_testing::row;
+
+// Rows of which time, flops and bytes go their own ways, over three decades; joules as a known device spends them.
+std::vector<SiteRecord> rows_of(int count, double watts, double pj_flop, double pj_byte, double noise, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<SiteRecord> rows;
+  for (int i = 0; i < count; ++i) {
+    SiteRecord s = row("site" + std::to_string(i), "linear", 1);
+    const double size = std::pow(10, -3 * rng.uniform());
+    s.flops = 1e12 * size * rng.uniform();
+    s.bytes = 1e9 * size * rng.uniform();
+    const double ms = 10 * size * (0.2 + rng.uniform());
+    s.time_ms = figure(ms, ms * 0.01);
+    const double mJ = watts * ms + (pj_flop * s.flops + pj_byte * s.bytes) * 1e-9;
+    s.mJ = figure(mJ * (1 + noise * rng.normal()), noise * mJ * 1.96);
+    rows.push_back(s);
+  }
+  return rows;
+}
+
+TEST(Roofline, FindsTheTermsOfADeviceThatIsOne) {
+  const auto found = fit_roofline(rows_of(40, 100, 0.5, 60, 0, 1));
+  ASSERT_TRUE(found);
+  EXPECT_NEAR(found->static_W.mean, 100, 1e-6);
+  EXPECT_NEAR(found->pJ_per_flop.mean, 0.5, 1e-8);
+  EXPECT_NEAR(found->pJ_per_byte.mean, 60, 1e-6);
+  EXPECT_NEAR(found->r2, 1, 1e-9);
+  EXPECT_TRUE(found->notes.empty());
+}
+
+TEST(Roofline, ItsIntervalsHoldTheTruthAboutAsOftenAsTheySay) {
+  int held = 0, tries = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    const auto found = fit_roofline(rows_of(60, 100, 0.5, 60, 0.05, seed));
+    ASSERT_TRUE(found && found->static_W.ci95 && found->pJ_per_flop.ci95 && found->pJ_per_byte.ci95);
+    for (const auto& [f, truth] :
+         {std::pair{found->static_W, 100.0}, std::pair{found->pJ_per_flop, 0.5}, std::pair{found->pJ_per_byte, 60.0}}) {
+      held += f.ci95->first <= truth && truth <= f.ci95->second ? 1 : 0;
+      ++tries;
+    }
+  }
+  EXPECT_GE(held, 0.88 * tries);
+}
+
+TEST(Roofline, NoTermIsBelowNothing) {
+  // Joules that fall with bytes: the best plain fit has a negative term.
+  auto rows = rows_of(30, 100, 0.5, 0, 0, 2);
+  for (SiteRecord& s : rows) s.mJ = figure(s.mJ->mean - 5e-9 * s.bytes, 0);
+  const auto found = fit_roofline(rows);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->pJ_per_byte.mean, 0);
+  EXPECT_GE(found->static_W.mean, 0);
+  EXPECT_GE(found->pJ_per_flop.mean, 0);
+}
+
+TEST(Roofline, TermsThatCannotBeToldApartAreOne) {
+  auto rows = rows_of(30, 0, 0.5, 60, 0, 3);
+  for (SiteRecord& s : rows) s.flops = s.time_ms->mean * 1e10;
+  const auto found = fit_roofline(rows);
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->notes.size(), 1u);
+  EXPECT_NE(found->notes[0].find("flops"), std::string::npos) << found->notes[0];
+  EXPECT_FALSE(found->pJ_per_flop.ci95);
+  EXPECT_TRUE(found->static_W.ci95);
+}
+
+TEST(Roofline, FourRowsAreTheFewest) {
+  EXPECT_TRUE(fit_roofline(rows_of(4, 100, 0.5, 60, 0, 4)));
+  EXPECT_FALSE(fit_roofline(rows_of(3, 100, 0.5, 60, 0, 4)));
+  auto fused = rows_of(4, 100, 0.5, 60, 0, 4);
+  fused[0].mJ.reset();
+  EXPECT_FALSE(fit_roofline(fused));
+}
+
+TEST(Roofline, ABoundIsTheLargestTerm) {
+  std::vector<SiteRecord> rows = rows_of(4, 1, 1, 1, 0, 5);
+  for (SiteRecord& s : rows) s.time_ms = figure(1, 0), s.flops = 0, s.bytes = 0;
+  rows[1].flops = 1e12;
+  rows[2].bytes = 1e12;
+  rows[3].time_ms.reset();
+  name_bounds(rows, {{100, {}, {}}, {1, {}, {}}, {1, {}, {}}});
+  EXPECT_EQ(rows[0].bound_by, "static");
+  EXPECT_EQ(rows[1].bound_by, "arithmetic");
+  EXPECT_EQ(rows[2].bound_by, "memory");
+  EXPECT_EQ(rows[3].bound_by, "");
+}
+
+}  // namespace
+}  // namespace eaq
