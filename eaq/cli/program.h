@@ -19,5 +19,7 @@ const std::filesystem::path& folder();
 /// What is wrong with `json` by the schema (both as text), one line each; empty where it holds. Knows the keywords that
 /// docs/*.schema.json use, and fails on any other.
 std::string schema_errors(const std::string& schema, const std::string& json);
+/// docs/profile.schema.json in one piece: what it takes from study.schema.json is put in.
+std::string profile_schema();
 
 }  // namespace eaq::program
