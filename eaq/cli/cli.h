@@ -29,6 +29,7 @@ std::span<const Command> commands();
 
 // Each in the file of its name.
 void define_study(CLI::App& app, Action& chosen);
+void define_profile(CLI::App& app, Action& chosen);
 void define_evaluate(CLI::App& app, Action& chosen);
 void define_logits(CLI::App& app, Action& chosen);
 void define_tokenize(CLI::App& app, Action& chosen);
@@ -75,6 +76,7 @@ void add_model_argument(CLI::App& app, std::string& model);  ///< MODEL
 /// --device and --threads. Where models are to run on the device, one that they cannot run on is refused at once.
 void add_device_options(CLI::App& app, StudyOptions& options, bool for_models = true);
 void add_data_options(CLI::App& app, StudyOptions& options);
+void add_shape_options(CLI::App& app, StudyOptions& options);  ///< --batch, --seq, --unpadded, --phase
 void add_base_option(CLI::App& app, StudyOptions& options);
 void add_format_option(CLI::App& app, StudyOptions& options);  ///< --format or --recipe: one; and --base
 

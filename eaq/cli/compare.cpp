@@ -142,7 +142,7 @@ StudyComparison compare_live(const CompareCommand& command, const Study& a, cons
   if (!list.empty()) options.command.insert(options.command.end(), {"--formats", list});
   for (const auto& recipe : options.recipes) options.command.insert(options.command.end(), {"--recipe", recipe.string()});
   MeterSet meters = open_chosen_meters(joint.meters, card_in_use(options));
-  std::optional<StudyFolder> folder;
+  std::optional<ResultFolder> folder;
   if (command.out) folder.emplace(command.out);
   catch_interrupts();
   const StudyOutcome outcome = run_study(options, meters);

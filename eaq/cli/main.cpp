@@ -1,5 +1,4 @@
 // Reads the command line, runs one command, and turns what went wrong into a line and an exit code: the one place that does.
-#include <array>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -9,9 +8,11 @@
 namespace eaq {
 
 std::span<const Command> commands() {
-  static const std::array<Command, 10> all{{
+  static const Command all[] = {
       {"study", "the main job: every format x model in one table (the embedded models where none is named)",
        "eaq study models/gpt2 --formats fp32,bf16,int8", define_study},
+      {"profile", "time, joules and prediction impact of every site and step of a model",
+       "eaq profile tiny-gpt2 --format fp32 --impact int8", define_profile},
       {"evaluate", "accuracy or perplexity of one format, and what it changed against fp32",
        "eaq evaluate tiny-distilbert --format int8 --json", define_evaluate},
       {"logits", "logits for given token ids, to check against another engine",
@@ -28,7 +29,7 @@ std::span<const Command> commands() {
       {"meter", "the energy meters of this machine, and why the others are missing", "eaq meter", define_meter},
       {"doctor", "what was found here (processor, devices, meters, files) and what to do about what is missing", "eaq doctor",
        define_doctor},
-  }};
+  };
   return all;
 }
 

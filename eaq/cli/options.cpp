@@ -153,6 +153,28 @@ void add_data_options(CLI::App& app, StudyOptions& options) {
       "--no-cache", [&data] { data.cache = false; }, "do not keep tokenised data in the cache folder");
 }
 
+void add_shape_options(CLI::App& app, StudyOptions& options) {
+  const CLI::Validator positive = whole_number(1, std::int64_t{1} << 20);
+  app.add_option("--batch", options.batch, "sentences, windows or sequences per run; a list sweeps")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(positive)
+      ->type_name("N,...");
+  app.add_option("--seq", options.seq, "tokens that each is padded or cut to (decode: of the prompt); a list sweeps")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(positive)
+      ->type_name("N,...");
+  app.add_flag("--unpadded", options.unpadded, "sentences at their own lengths");
+  app.add_option("--phase", options.phases, "forward, prefill or decode (default: forward, and decode where a model generates)")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->transform(choice_among({{"forward", static_cast<int>(Phase::forward)},
+                                {"prefill", static_cast<int>(Phase::prefill)},
+                                {"decode", static_cast<int>(Phase::decode)}}))
+      ->type_name("PHASE,...");
+}
+
 void add_base_option(CLI::App& app, StudyOptions& options) {
   app.add_option("--base", options.base, "format of what an 8-bit format leaves (default: fp32; on a card bf16, or fp16)")
       ->type_name("F");

@@ -6,28 +6,6 @@
 namespace eaq {
 namespace {
 
-void add_shape_options(CLI::App& app, StudyOptions& options) {
-  const CLI::Validator positive = whole_number(1, std::int64_t{1} << 20);
-  app.add_option("--batch", options.batch, "sentences, windows or sequences per run; a list sweeps")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->check(positive)
-      ->type_name("N,...");
-  app.add_option("--seq", options.seq, "tokens that each is padded or cut to (decode: of the prompt); a list sweeps")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->check(positive)
-      ->type_name("N,...");
-  app.add_flag("--unpadded", options.unpadded, "sentences at their own lengths");
-  app.add_option("--phase", options.phases, "forward, prefill or decode (default: forward, and decode where a model generates)")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->transform(choice_among({{"forward", static_cast<int>(Phase::forward)},
-                                {"prefill", static_cast<int>(Phase::prefill)},
-                                {"decode", static_cast<int>(Phase::decode)}}))
-      ->type_name("PHASE,...");
-}
-
 void add_protocol_options(CLI::App& app, StudyCommand& command) {
   StudyOptions& options = command.options;
   app.add_option("--protocol", options.original, "blocks: formats interleaved at random; original: one after the other, 5 x 300")
@@ -216,7 +194,7 @@ int run(const StudyCommand& typed) {
   }
   settle(command);
   MeterSet meters = open_chosen_meters(command.meters, card_in_use(command.options));
-  const StudyFolder folder(command.out);
+  const ResultFolder folder(command.out);
   catch_interrupts();
   const StudyOutcome outcome = run_study(command.options, meters);
   if (outcome.study.runs.empty() && outcome.study.interrupted)

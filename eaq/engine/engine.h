@@ -81,6 +81,10 @@ std::string default_base(const Device&);
 /// Every format that does something on a device of this kind, as a table has them: fp32 first, then by bits per weight.
 std::vector<std::string> default_formats(const Device&);
 
+struct PackOptions {
+  bool emulates = false;  ///< to judge answers, not to be timed; see make_emulated_product()
+};
+
 /// Weights of a model in a recipe's formats on a device. Shared by every Program compiled from it.
 class PackedModel {
  public:
@@ -88,13 +92,15 @@ class PackedModel {
   /// the packing.
   PackedModel(const Model&, Recipe, const Device&);
   /// The same checkpoint by another recipe, or with something ablated, on the same device: what both have alike is packed once,
-  /// and shared.
-  PackedModel(const Model&, Recipe, const PackedModel& other);
+  /// and shared. Sites in formats that the device refuses are emulated where that is asked for.
+  PackedModel(const Model&, Recipe, const PackedModel& other, const PackOptions& = {});
   ~PackedModel();
 
   const Graph& graph() const;
   const Recipe& recipe() const;
   const Device& device() const;
+  /// The weights of a linear site once more, in memory of their own. Error{unavailable} where there is not room for some more.
+  std::shared_ptr<const Product> pack_again(const Model&, const std::string& site) const;
   std::size_t resident_bytes() const;
   /// Storage, arithmetic and emulation of the products that ran so far, and the kernels of those and of attention.
   KernelReport report() const;
@@ -129,6 +135,16 @@ struct SessionOptions {
   Sampling sampling = {};
 };
 
+/// A run that does more than its program once, so that a step's part of time and joules can be told from others'.
+struct Repeats {
+  /// By pass through the program and by step of program_for(batch): how often it runs, one time after the other. A step may run
+  /// any number of times: it reads nothing that it writes. Empty: one pass, each once.
+  std::vector<std::vector<int>> passes;
+  /// The weights that the n-th repeat (from 1 on, counted over the run) of a linear step multiplies by, so that it does not find
+  /// them in the cache where a model would not; null: its own.
+  std::function<std::shared_ptr<const Product>(const Step&, int n)> weights;
+};
+
 /// A batch that lies ready on the device, to be run again and again by the session that prepared it.
 class PreparedBatch {
  public:
@@ -161,7 +177,7 @@ class Session {
 
   /// What a trial repeats: nothing is checked, copied or allocated again, and a device that runs by itself is not waited for
   /// (ExecutionContext::finish_runs, synchronise). The first submission of a batch records it where the device can.
-  PreparedBatch prepare(const Batch&);
+  PreparedBatch prepare(const Batch&, const Repeats& = {});
   Matrix submit(PreparedBatch&, const RunHooks& = {});
 
   /// How long each step of the batch's program takes on the device's own clock, in their order: medians over so many runs of it

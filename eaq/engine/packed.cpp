@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include "eaq/engine/memory.h"
+
 namespace eaq {
 namespace {
 
@@ -32,8 +34,8 @@ Tensor zeros_of(DType dtype, const Shape& shape) {
 class Packer {
  public:
   /// `other` may have packed what this one wants; null: nobody has.
-  Packer(const Model& model, PackedModel::State& state, const PackedModel::State* other)
-      : model_(model), state_(state), other_(other) {}
+  Packer(const Model& model, PackedModel::State& state, const PackedModel::State* other, const PackOptions& options = {})
+      : model_(model), state_(state), other_(other), options_(options) {}
 
   void pack() {
     refuse_what_cannot_run();
@@ -49,15 +51,26 @@ class Packer {
     }
   }
 
+  std::shared_ptr<const Product> product_of(const std::string& site) {
+    for (const Node& node : state_.graph.nodes)
+      if (const auto* linear = std::get_if<LinearNode>(&node.op); linear != nullptr && node.site == site)
+        return product(linear->weight, state_.recipe.format_of(site));
+    throw Error(ErrorKind::bug, "'" + site + "' has no product to pack again");
+  }
+
  private:
   void refuse_what_cannot_run() {
     std::set<std::string> used{state_.recipe.base};
     for (const auto& [site, format] : state_.recipe.sites) used.insert(format);
     for (const std::string& name : used) {
-      const Support support = state_.device.backend->support(format_named(name), *state_.device.context);
-      if (support.level == SupportLevel::refused)
+      const Support support = support_of(name);
+      if (support.level == SupportLevel::refused && !(options_.emulates && name != state_.recipe.base))
         throw Error(ErrorKind::unavailable, "format " + name + " cannot run here: " + support.reason);
     }
+  }
+
+  Support support_of(const std::string& format) const {
+    return state_.device.backend->support(format_named(format), *state_.device.context);
   }
 
   std::shared_ptr<const Product> product(const WeightRef& ref, const std::string& format) {
@@ -69,7 +82,10 @@ class Packer {
       if (ref.zeros) zeros.push_back(zeros_of(DType::f32, stored.shape));
       weight.parts.push_back(ref.zeros ? zeros.back().view() : stored);
     }
-    auto made = state_.device.backend->make_product(format_named(format), *state_.device.context, weight);
+    const Backend& backend = *state_.device.backend;
+    auto made = support_of(format).level == SupportLevel::refused
+                    ? make_emulated_product(backend, format_named(format), *state_.device.context, weight)
+                    : backend.make_product(format_named(format), *state_.device.context, weight);
     for (const std::string& name : ref.tensors) model_.checkpoint->release(model_.resolve(name));
     return made;
   }
@@ -127,15 +143,16 @@ class Packer {
   const Model& model_;
   PackedModel::State& state_;
   const PackedModel::State* other_;
+  PackOptions options_;
 };
 
 std::shared_ptr<const PackedModel::State> pack(const Model& model, Recipe recipe, const Device& device,
-                                               const PackedModel::State* other) {
+                                               const PackedModel::State* other, const PackOptions& options = {}) {
   auto state = std::make_shared<PackedModel::State>();
   state->graph = model.graph;
   state->recipe = std::move(recipe);
   state->device = device;
-  Packer(model, *state, other).pack();
+  Packer(model, *state, other, options).pack();
   return state;
 }
 
@@ -148,10 +165,21 @@ void add_unique(std::string& list, const std::string& item) {
 
 PackedModel::PackedModel(const Model& model, Recipe recipe, const Device& device)
     : state_(pack(model, std::move(recipe), device, nullptr)) {}
-PackedModel::PackedModel(const Model& model, Recipe recipe, const PackedModel& other)
-    : state_(pack(model, std::move(recipe), other.device(), &other.state())) {}
+PackedModel::PackedModel(const Model& model, Recipe recipe, const PackedModel& other, const PackOptions& options)
+    : state_(pack(model, std::move(recipe), other.device(), &other.state(), options)) {}
 
 PackedModel::~PackedModel() = default;
+
+std::shared_ptr<const Product> PackedModel::pack_again(const Model& model, const std::string& site) const {
+  // What is left afterwards must do for whatever else is wanted meanwhile.
+  constexpr double spare = 4;
+  if (state_->device.context->is_host())
+    require_memory(spare * static_cast<double>(state_->products.at(site)->bytes()), "another copy of '" + site + "'",
+                   "a smaller model needs less");
+  PackedModel::State same;
+  same.graph = state_->graph, same.recipe = state_->recipe, same.device = state_->device;
+  return Packer(model, same, nullptr).product_of(site);
+}
 
 const Graph& PackedModel::graph() const { return state_->graph; }
 const Recipe& PackedModel::recipe() const { return state_->recipe; }

@@ -5,6 +5,7 @@
 
 #include "eaq/engine/memory.h"
 #include "eaq/engine/packed.h"
+#include "eaq/engine/repeats.h"
 #include "eaq/engine/workspace.h"
 #include "eaq/stats/stats.h"
 
@@ -120,6 +121,7 @@ struct PreparedBatch::State {
   OwnedBatch owned;
   Batch batch;
   std::unique_ptr<PlacedBatch> placed;
+  std::optional<Program> repeated;  // runs in place of the session's
   std::unique_ptr<Recording> recording;
   int moves = -1;  // of the workspace that the recording knows
 };
@@ -245,7 +247,7 @@ Matrix Session::run(const Batch& batch, const RunHooks& hooks) {
   return frame.values[static_cast<std::size_t>(compiled.program.output)];
 }
 
-PreparedBatch Session::prepare(const Batch& batch) {
+PreparedBatch Session::prepare(const Batch& batch, const Repeats& repeats) {
   check(batch, state_->packed->graph(), state_->cache.get());
   auto prepared = std::make_unique<PreparedBatch::State>();
   OwnedBatch& own = prepared->owned;
@@ -256,6 +258,10 @@ PreparedBatch Session::prepare(const Batch& batch) {
   own.key_mask.assign(batch.key_mask.begin(), batch.key_mask.end());
   prepared->batch = own.view();
   prepared->placed = state_->backend().place(state_->context(), prepared->batch);
+  if (!repeats.passes.empty()) {
+    prepared->repeated = repeated(program_for(prepared->batch), repeats);
+    state_->backend().bind(*prepared->repeated, state_->context());
+  }
   return PreparedBatch(std::move(prepared));
 }
 
@@ -265,7 +271,8 @@ Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
   compiled.reserve(p.batch.rows(), p.batch.sequences());
   const Frame frame = state_->frame(compiled, p.batch, p.placed.get());
   const bool watched = hooks.listener != nullptr || hooks.probe != nullptr;
-  const auto run_all = [&] { state_->run_all(compiled.program, frame, p.placed.get(), hooks); };
+  const Program& program = p.repeated ? *p.repeated : compiled.program;
+  const auto run_all = [&] { state_->run_all(program, frame, p.placed.get(), hooks); };
   if (!watched && p.moves != compiled.workspace.moves()) {
     p.recording = state_->backend().record(state_->context(), run_all);
     if (p.recording && state_->feeds_back) p.placed->rewind();  // recording ran it once

@@ -98,6 +98,27 @@ TEST_P(OnDevice, PreparedBatchesGiveWhatRunGives) {
 }
 
 // Greedy decoding on the device, where it offers that, chooses what the logits of each step say.
+TEST_P(OnDevice, StepsThatRunMoreOftenOverOtherCopiesChangeNoAnswer) {
+  for (const std::string& name : {tiny_gpt2, tiny_distilbert}) {
+    const Model model = open_model(name);
+    const auto packed = std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "fp32"), open_device(GetParam()));
+    Session session(packed);
+    const OwnedBatch batch = make_batch(random_sequences(model.graph, {9, 4, 16}));
+    PreparedBatch plain = session.prepare(batch.view());
+    const std::vector<float> expected = on_host(*packed->device().context, session.submit(plain));
+    const auto& steps = session.program_for(batch.view()).steps;
+    std::vector<int> once(steps.size(), 1), thrice(steps.size(), 3);
+    int copies = 0;
+    PreparedBatch more = session.prepare(batch.view(), {.passes = {once, thrice}, .weights = [&](const Step& step, int) {
+                                                          return ++copies, packed->pack_again(model, step.site);
+                                                        }});
+    for (int run = 0; run < 2; ++run) EXPECT_EQ(on_host(*packed->device().context, session.submit(more)), expected) << name;
+    EXPECT_EQ(copies, 2 * std::count_if(steps.begin(), steps.end(),
+                                        [](const Step& step) { return std::holds_alternative<LinearOp>(step.op); }));
+    EXPECT_THROW(session.prepare(batch.view(), {.passes = {{1}}}), Error);
+  }
+}
+
 TEST_P(OnDevice, FeedingBackEqualsChoosingOnTheHost) {
   const auto model = packed(tiny_gpt2, "fp32", GetParam());
   if (!can_feed_back(model->device())) GTEST_SKIP() << GetParam() << " does not feed back";

@@ -49,12 +49,13 @@ bool cpu_uses(std::string_view flag);
 
 /// What computes, as results name it. Empty: there is no such thing.
 struct DeviceDescription {
-  std::string kind;    ///< "cpu", "cuda", "ref"
-  std::string name;    ///< "AMD EPYC 9B45", "NVIDIA H200"
-  std::string isa;     ///< "avx512_vnni_bf16", "sm_90"
-  std::string uuid;    ///< of a card, as its driver writes it: "GPU-..."
-  std::string driver;  ///< what of CUDA the driver offers: "13.0"
-  int threads = 0;     ///< of a CPU
+  std::string kind;              ///< "cpu", "cuda", "ref"
+  std::string name;              ///< "AMD EPYC 9B45", "NVIDIA H200"
+  std::string isa;               ///< "avx512_vnni_bf16", "sm_90"
+  std::string uuid;              ///< of a card, as its driver writes it: "GPU-..."
+  std::string driver;            ///< what of CUDA the driver offers: "13.0"
+  int threads = 0;               ///< of a CPU
+  std::int64_t cache_bytes = 0;  ///< of its last level of cache; 0: unknown
 };
 
 /// Memory of a device; its owner. Aligned to 64 bytes at least.

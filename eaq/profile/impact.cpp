@@ -42,7 +42,7 @@ std::shared_ptr<const PackedModel> changed(const Model& model, const PackedModel
   Recipe recipe = reference.recipe();
   recipe.name = change.site + "=" + change.format;
   recipe.sites[change.site] = change.format;
-  return std::make_shared<const PackedModel>(model, std::move(recipe), reference);
+  return std::make_shared<const PackedModel>(model, std::move(recipe), reference, PackOptions{.emulates = true});
 }
 
 }  // namespace
@@ -70,6 +70,7 @@ std::vector<Impact> impacts(const Model& model, const std::shared_ptr<const Pack
     if (interrupted()) break;  // part of the data is another sample than the others'
     for (std::size_t i = 0; i < count; ++i) {
       Impact impact = impact_of(changes[first + i], qualities[0], qualities[i + 1]);
+      impact.emulated = models[i + 1]->report().emulated;
       if (options.on_result) options.on_result(impact);
       all.push_back(std::move(impact));
     }

@@ -103,6 +103,19 @@ struct Line {
 /// Ordinary least squares of y on x. At least two different x.
 Line fit_line(std::span<const double> x, std::span<const double> y);
 
+/// Weighted least squares of several unknowns.
+struct LinearFit {
+  std::vector<double> coefficients;
+  std::vector<double> covariance;  ///< row by row
+  double degrees = 0;              ///< of freedom, of the residuals
+  /// Of a sum of coefficients, each times its factor: value +- t(degrees) standard errors.
+  Interval combination(std::span<const double> factors, double level = 0.95) const;
+  Interval coefficient(std::size_t i, double level = 0.95) const;
+};
+/// y ~ rows x coefficients, `rows` lying one after the other, each with as many numbers as there are coefficients; a residual's
+/// variance goes as 1 / its weight. Nothing where the rows cannot tell the coefficients apart, or no degree of freedom is left.
+std::optional<LinearFit> fit_linear(std::span<const double> rows, std::span<const double> y, std::span<const double> weights);
+
 /// Correlation, or nothing where a side does not vary. At least two pairs.
 std::optional<double> pearson(std::span<const double> x, std::span<const double> y);
 std::optional<double> spearman(std::span<const double> x, std::span<const double> y);  ///< on average ranks

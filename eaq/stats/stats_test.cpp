@@ -241,5 +241,23 @@ TEST(FitLine, RefusesOnePlace) {
   EXPECT_THROW(fit_line(x, y), Error);
 }
 
+// Expected values: (X^T W X)^-1 X^T W y in exact fractions.
+TEST(LinearFits, AreThoseOfTheNormalEquations) {
+  const std::vector<double> x{1, 0, 2, 1, 1, 1, 1, 2, 5, 1, 3, 1}, y{1, 2.5, 6, 4}, w{1, 2, 0.5, 1};
+  const auto fit = fit_linear(x, y, w);
+  ASSERT_TRUE(fit);
+  EXPECT_NEAR(fit->coefficients[0], 0.346031746032, 1e-9);
+  EXPECT_NEAR(fit->coefficients[1], 1.13333333333, 1e-9);
+  EXPECT_NEAR(fit->coefficients[2], 0.619047619048, 1e-9);
+  EXPECT_EQ(fit->degrees, 1);
+  EXPECT_NEAR(std::sqrt(fit->covariance[4]), 0.409800570932, 1e-9);
+}
+
+TEST(LinearFits, NeedRowsThatTellTheUnknownsApart) {
+  const std::vector<double> x{1, 2, 2, 4, 3, 6}, y{1, 2, 3}, w{1, 1, 1};
+  EXPECT_FALSE(fit_linear(x, y, w));
+  EXPECT_FALSE(fit_linear(std::vector<double>{1, 0, 0, 1}, std::vector<double>{1, 2}, std::vector<double>{1, 1}));
+}
+
 }  // namespace
 }  // namespace eaq

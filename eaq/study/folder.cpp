@@ -13,15 +13,7 @@
 namespace eaq {
 namespace {
 
-bool holds_finished(const std::filesystem::path& folder) {
-  std::error_code error;
-  if (!std::filesystem::exists(folder / "study.json", error)) return false;
-  try {
-    return !read_study(folder / "study.json").interrupted;
-  } catch (const Error&) {
-    return true;  // somebody's file, whatever it is
-  }
-}
+std::string word(ResultFolder::Kind kind) { return kind == ResultFolder::Kind::study ? "study" : "profile"; }
 
 // The lock is on the folder itself, so that nothing is left behind, and the system lets go of it however the process ends.
 enum class Lock { taken, held_by_another, replaced };
@@ -39,10 +31,10 @@ Lock lock(const std::filesystem::path& folder, int& descriptor) {
     }
     // Some network file systems lock no folders.
     warn("note: " + printable(folder.string()) + " cannot be locked (" + std::strerror(errno) +
-         "); see to it that no other study writes there");
+         "); see to it that nothing else writes there");
     return Lock::taken;
   }
-  // A study that failed meanwhile may have taken its empty folder away, and another made a new one.
+  // One that failed meanwhile may have taken its empty folder away, and another made a new one.
   struct stat locked {
   }, named{};
   if (::fstat(descriptor, &locked) == 0 && ::stat(folder.c_str(), &named) == 0 && locked.st_ino == named.st_ino &&
@@ -59,18 +51,31 @@ void try_writing(const std::filesystem::path& folder) {
 
 }  // namespace
 
-StudyFolder::StudyFolder(const std::optional<std::filesystem::path>& named) {
+ResultFolder::ResultFolder(const std::optional<std::filesystem::path>& named, Kind kind, bool goes_on)
+    : kind_(kind), goes_on_(goes_on) {
   if (named) {
     if (const std::string why = take(*named); !why.empty())
       throw Error(ErrorKind::usage, "--out " + printable(named->string()) + ": " + why);
     return;
   }
-  const std::string base = "study-" + date_local();
+  const std::string base = word(kind_) + "-" + date_local();
   for (int i = 1; !take(i == 1 ? base : base + "-" + std::to_string(i)).empty();) ++i;
 }
 
-std::string StudyFolder::take(const std::filesystem::path& folder) {
-  const std::string finished = "holds a finished study, which is not overwritten; name another folder, or remove it";
+bool ResultFolder::holds_finished(const std::filesystem::path& folder) const {
+  std::error_code error;
+  const auto file = folder / (word(kind_) + ".json");
+  if (goes_on_ || !std::filesystem::exists(file, error)) return false;
+  try {
+    return kind_ == Kind::study ? !read_study(file).interrupted : !read_profile(file).interrupted;
+  } catch (const Error&) {
+    return true;  // somebody's file, whatever it is
+  }
+}
+
+std::string ResultFolder::take(const std::filesystem::path& folder) {
+  const std::string finished =
+      "holds a finished " + word(kind_) + ", which is not overwritten; name another folder, or remove it";
   if (holds_finished(folder)) return finished;
   Lock state = Lock::replaced;
   std::error_code error;
@@ -83,7 +88,7 @@ std::string StudyFolder::take(const std::filesystem::path& folder) {
   }
   if (state == Lock::held_by_another) {
     made_ = false;
-    return "another study is running that writes there; name another folder, or wait for its end";
+    return "another " + word(kind_) + " is running that writes there; name another folder, or wait for its end";
   }
   // The one before may have finished between the first look and the lock.
   if (holds_finished(folder)) {
@@ -101,17 +106,17 @@ std::string StudyFolder::take(const std::filesystem::path& folder) {
   return "";
 }
 
-void StudyFolder::release() {
+void ResultFolder::release() {
   if (lock_ >= 0) ::close(std::exchange(lock_, -1));
 }
 
-StudyFolder::~StudyFolder() {
+ResultFolder::~ResultFolder() {
   std::error_code error;
   if (made_) std::filesystem::remove(path_, error);  // only where it is empty
   release();
 }
 
-std::vector<std::string> StudyFolder::write(const StudyOutcome& outcome) const {
+std::vector<std::string> ResultFolder::write(const StudyOutcome& outcome) const {
   std::vector<std::string> names{"study.json", "study.md", "study.csv"};
   write_text(path_ / "study.md", markdown_report(outcome.study));
   write_text(path_ / "study.csv", csv_table(outcome.study));
@@ -122,6 +127,20 @@ std::vector<std::string> StudyFolder::write(const StudyOutcome& outcome) const {
     names.emplace_back("samples.csv.zst");
   }
   write_text(path_ / "study.json", to_json(outcome.study));
+  return names;
+}
+
+std::vector<std::string> ResultFolder::write(const ProfileOutcome& outcome) const {
+  std::vector<std::string> names{"profile.json"};
+  for (const WeighingRecord& record : outcome.weighings) {
+    const std::string way(name_of(record.way));
+    write_visits(path_ / ("visits-" + way + ".csv"), record.visits);
+    names.push_back("visits-" + way + ".csv");
+    if (record.samples.zones.empty()) continue;
+    write_samples(path_ / ("samples-" + way + ".csv.zst"), record.samples);
+    names.push_back("samples-" + way + ".csv.zst");
+  }
+  write_text(path_ / "profile.json", to_json(outcome.profile));
   return names;
 }
 

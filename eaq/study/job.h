@@ -29,6 +29,9 @@ struct Job {
 /// Error{usage} or Error{input} for whatever cannot be done as asked.
 Job prepare_job(const std::string& model, const StudyOptions& options, const Device& device);
 
+/// All of a manifest but the protocol's own fields and how long it took.
+Manifest make_manifest(const StudyOptions& options, const Device& on, const MeterSet& meters, std::span<const Job> jobs);
+
 /// What runs while it is timed: a session with its data resident.
 struct TimedData {
   TimedShape shape;
@@ -40,6 +43,7 @@ struct TimedData {
 };
 /// Takes what a run of this shape needs and gives it back: Error{unavailable} with the numbers where it is not there.
 void require_memory_for(const std::shared_ptr<const PackedModel>& packed, const TimedShape& shape);
+SessionOptions session_options(const TimedShape& shape, const Device& device);
 std::string unit_of(const Job& job, const TimedShape& shape);
 TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t seed);
 

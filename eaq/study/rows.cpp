@@ -6,12 +6,6 @@
 namespace eaq {
 namespace {
 
-Figure figure(const Interval& interval, std::vector<double> trials = {}) {
-  Figure figure{interval.mean, {}, std::move(trials)};
-  if (std::isfinite(interval.low) && std::isfinite(interval.high)) figure.ci95 = {interval.low, interval.high};
-  return figure;
-}
-
 Figure figure(const Estimate& estimate) { return figure(estimate.ci95, estimate.trials); }
 
 Energy energy_of(const EnergyResult& e) {
@@ -59,6 +53,12 @@ void add_timing(Run& run, const TimedRows& timed, std::size_t index) {
 }
 
 }  // namespace
+
+Figure figure(const Interval& interval, std::vector<double> trials) {
+  Figure figure{interval.mean, {}, std::move(trials)};
+  if (std::isfinite(interval.low) && std::isfinite(interval.high)) figure.ci95 = {interval.low, interval.high};
+  return figure;
+}
 
 QualityResult quality_result(const Quality& q) {
   QualityResult quality;

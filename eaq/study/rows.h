@@ -32,6 +32,9 @@ struct TimedRows {
 Run make_run(const Job& job, const Row& row, const TimedRows* timed, std::size_t index);
 std::vector<Comparison> make_comparisons(const Job& job, const std::vector<Row>& rows, const TimedRows* timed);
 
+/// Without an end on a side there is no interval.
+Figure figure(const Interval& interval, std::vector<double> trials = {});
+
 QualityResult quality_result(const Quality& quality);
 
 }  // namespace eaq

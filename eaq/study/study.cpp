@@ -246,46 +246,19 @@ void Runner::conclude(const Job& job, const std::vector<Row>& rows, const std::v
 }
 
 void Runner::describe(const std::vector<Job>& jobs) {
+  outcome_.study.manifest = make_manifest(options_, device_, meters_, jobs);
   Manifest& m = outcome_.study.manifest;
-  m.eaq = version();
-  m.commit = commit();
-  m.host = describe_host();
-  const DeviceDescription device = device_.context->description();
-  m.device = {device.kind, device.name, device.isa, device.threads, device.uuid};
-  if (!device.driver.empty()) m.driver = "CUDA " + device.driver;
-  const std::vector<std::size_t> headline = meters_.headline(zone_of(device));
-  for (std::size_t i = 0; i < meters_.meters().size(); ++i) {
-    MeterRecord record{meters_.meters()[i]->name(), std::string(name_of(meters_.meters()[i]->label())), {}, false, {}};
-    for (const Fact& fact : meters_.meters()[i]->facts()) record.facts[fact.name] = fact.value;
-    for (std::size_t z = 0; z < meters_.zones().size(); ++z) {
-      if (meters_.zones()[z].meter != i) continue;
-      record.zones.push_back(meters_.zones()[z].full_name);
-      record.headline = record.headline || std::find(headline.begin(), headline.end(), z) != headline.end();
-    }
-    m.meters.push_back(std::move(record));
-  }
-  if (meters_.empty()) m.no_meter = meters_.why_none();
-  m.seed = options_.seed;
-  m.command = options_.command;
   ProtocolRecord& p = m.protocol;
   p.name = !options_.timing ? "quality" : options_.original ? "original" : "blocks";
   if (options_.timing) p.method = options_.mean_power ? "mean-power" : "counter";
   if (options_.timing && options_.original) p.trials = options_.trials, p.iterations = options_.iterations;
   if (options_.timing && !options_.original) p.blocks = options_.blocks, p.visits_per_block = 2;
   if (options_.original || options_.warm_up_fixed) p.warm_up_iterations = options_.warm_up;
-  for (const Job& job : jobs) {
-    m.models.push_back(job.model_record());
-    const DataRecord data = job.data_record();
-    if (std::none_of(m.data.begin(), m.data.end(),
-                     [&](const DataRecord& d) { return d.name == data.name && d.hash == data.hash; }))
-      m.data.push_back(data);
-    p.quality += (p.quality.empty() ? "" : "; ") + job.model.name + ": " + job.judged;
-  }
 }
 
 StudyOutcome Runner::run() {
   begun_ = clock_.now();
-  outcome_.study.manifest.started = timestamp_utc();
+  const std::string started = timestamp_utc();
   std::vector<std::string> models = options_.models;
   if (models.empty()) models = {"tiny-distilbert", "tiny-gpt2"};
   progress_ = std::make_unique<Progress>(options_.timing ? "study" : "evaluate", 1);
@@ -294,6 +267,7 @@ StudyOutcome Runner::run() {
   jobs.reserve(models.size());
   for (const std::string& model : models) jobs.push_back(prepare_job(model, options_, device_));
   describe(jobs);
+  outcome_.study.manifest.started = started;
 
   std::vector<std::vector<Row>> rows;
   double total = 0;

@@ -14,6 +14,7 @@
 #include "eaq/evaluate/evaluate.h"
 #include "eaq/measure/measure.h"
 #include "eaq/meter/meter.h"
+#include "eaq/profile/profile.h"
 #include "eaq/result/result.h"
 
 namespace eaq {
@@ -76,6 +77,35 @@ struct StudyOutcome {
 /// Errors in what was asked (models, data, shapes) come before anything is measured.
 StudyOutcome run_study(const StudyOptions& options, MeterSet& meters, Clock& clock = monotonic_clock());
 
+// --- one model in one format, in depth ----------------------------------------------------------------------------------------
+
+struct ProfileOptions {
+  StudyOptions study;     ///< one model, one format or recipe, at most one phase, batch and seq; data, device, blocks, seed
+  std::vector<Way> ways;  ///< how joules are told apart; each is measured by itself
+  std::vector<std::string> impact;  ///< formats that each site alone is tried in
+  bool ablations = true;
+  /// What an earlier run has found, which is not done again; null: nothing.
+  const Profile* earlier = nullptr;
+  /// After each part: what is found so far, `interrupted`, to be kept in case that the rest does not come.
+  std::function<void(const Profile&)> on_part = {};
+};
+
+/// Visits of one way, on a time axis of their own.
+struct WeighingRecord {
+  Way way{};
+  std::vector<Visit> visits;
+  SampleRecord samples;
+};
+
+struct ProfileOutcome {
+  Profile profile;
+  std::vector<WeighingRecord> weighings;
+};
+
+/// Time and joules of every step by each way, then the prediction impact of every site in each format, held against the model in
+/// fp32, and of every ablation; a format that the device has no kernel for is emulated there. Ctrl-C keeps what is whole.
+ProfileOutcome run_profile(const ProfileOptions& options, MeterSet& meters, Clock& clock = monotonic_clock());
+
 /// This machine, as a manifest describes it.
 HostRecord describe_host();
 
@@ -84,27 +114,34 @@ ZoneRole zone_of(const DeviceDescription& device);
 
 // --- where results go
 
-/// The folder of a study, made and tried for writing. Default: study-DATE in the current folder, or study-DATE-2, ... where that
-/// holds a finished study. A folder that was named and holds one is Error{usage}: results are never overwritten. Error{input}
-/// where it cannot be written. One process writes to a folder at a time: a folder that was named and is another's is
-/// Error{usage}, a default one is passed over. The folder goes again if this made it and nothing was put into it.
-class StudyFolder {
+/// The folder of a study or a profile, made and tried for writing. Default: study-DATE in the current folder, or study-DATE-2,
+/// ... where that holds a finished one. A folder that was named and holds one is Error{usage}: results are never overwritten, but
+/// where one goes on from what is there. Error{input} where it cannot be written. One process writes to a folder at a time: a
+/// folder that was named and is another's is Error{usage}, a default one is passed over. The folder goes again if this made it
+/// and nothing was put into it.
+class ResultFolder {
  public:
-  explicit StudyFolder(const std::optional<std::filesystem::path>& named);
-  ~StudyFolder();
-  StudyFolder(const StudyFolder&) = delete;
-  StudyFolder& operator=(const StudyFolder&) = delete;
+  enum class Kind { study, profile };
+  explicit ResultFolder(const std::optional<std::filesystem::path>& named, Kind kind = Kind::study, bool goes_on = false);
+  ~ResultFolder();
+  ResultFolder(const ResultFolder&) = delete;
+  ResultFolder& operator=(const ResultFolder&) = delete;
   const std::filesystem::path& path() const { return path_; }
 
   /// study.json, study.md, study.csv, and where something was timed visits.csv and samples.csv.zst. Each appears whole or not at
   /// all; study.json comes last, so that it is there only where the others are. Returns the names written.
   std::vector<std::string> write(const StudyOutcome& outcome) const;
+  /// profile.json, likewise last, and of each way that was measured visits-WAY.csv and samples-WAY.csv.zst.
+  std::vector<std::string> write(const ProfileOutcome& outcome) const;
 
  private:
-  /// Makes, locks and tries a folder; why not, where it is another study's.
+  /// Makes, locks and tries a folder; why not, where it is another's.
   std::string take(const std::filesystem::path& folder);
+  bool holds_finished(const std::filesystem::path& folder) const;
   void release();
 
+  Kind kind_;
+  bool goes_on_;
   std::filesystem::path path_;
   bool made_ = false;
   int lock_ = -1;  ///< of the folder, held until this goes or the process ends

@@ -259,26 +259,26 @@ TEST(QualityResult, HasNoLargestValueWhereNoneWasFinite) {
   EXPECT_EQ(overflows[3].max_abs, 0);
 }
 
-TEST(StudyFolder, LeavesNothingWhereNothingWasWritten) {
+TEST(ResultFolder, LeavesNothingWhereNothingWasWritten) {
   const auto base = std::filesystem::temp_directory_path() / ("eaq-folder-" + std::to_string(::getpid()));
   std::filesystem::create_directories(base);
-  { const StudyFolder folder(base / "a"); }
+  { const ResultFolder folder(base / "a"); }
   EXPECT_FALSE(std::filesystem::exists(base / "a"));
   std::filesystem::create_directories(base / "b");
-  { const StudyFolder folder(base / "b"); }
+  { const ResultFolder folder(base / "b"); }
   EXPECT_TRUE(std::filesystem::exists(base / "b"));  // it was there before
   std::ofstream(base / "b" / "study.json") << "{}";
-  EXPECT_THROW(StudyFolder(base / "b"), Error);
+  EXPECT_THROW(ResultFolder(base / "b"), Error);
   std::filesystem::remove_all(base);
 }
 
-TEST(StudyFolder, IsOneStudysAtATime) {
+TEST(ResultFolder, IsOneStudysAtATime) {
   const auto base = std::filesystem::temp_directory_path() / ("eaq-lock-" + std::to_string(::getpid()));
   std::filesystem::create_directories(base);
   {
-    const StudyFolder first(base / "a");
+    const ResultFolder first(base / "a");
     try {
-      const StudyFolder second(base / "a");
+      const ResultFolder second(base / "a");
       ADD_FAILURE() << "two studies in one folder";
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::usage);
@@ -286,42 +286,42 @@ TEST(StudyFolder, IsOneStudysAtATime) {
       EXPECT_NE(std::string(error.what()).find("another study"), std::string::npos) << error.what();
     }
     EXPECT_TRUE(std::filesystem::exists(base / "a"));  // it is the first one's
-    const StudyFolder beside(base / "b");
+    const ResultFolder beside(base / "b");
   }
   EXPECT_FALSE(std::filesystem::exists(base / "a"));
-  { const StudyFolder again(base / "a"); }
+  { const ResultFolder again(base / "a"); }
   std::filesystem::remove_all(base);
 }
 
-TEST(StudyFolder, IsFreeOnceItsProcessIsGoneHoweverItEnded) {
+TEST(ResultFolder, IsFreeOnceItsProcessIsGoneHoweverItEnded) {
   const auto base = std::filesystem::temp_directory_path() / ("eaq-killed-" + std::to_string(::getpid()));
   std::filesystem::create_directories(base);
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
   const pid_t child = ::fork();
   if (child == 0) {
-    const StudyFolder folder(base / "a");
+    const ResultFolder folder(base / "a");
     if (::write(ready[1], "x", 1) == 1) ::pause();
     ::_exit(1);
   }
   char byte = 0;
   ASSERT_EQ(::read(ready[0], &byte, 1), 1);
-  EXPECT_THROW(StudyFolder(base / "a"), Error);
+  EXPECT_THROW(ResultFolder(base / "a"), Error);
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   ::close(ready[0]);
   ::close(ready[1]);
-  { const StudyFolder folder(base / "a"); }
+  { const ResultFolder folder(base / "a"); }
   std::filesystem::remove_all(base);
 }
 
-TEST(StudyFolder, TheDefaultPassesOverOneThatIsAnothers) {
+TEST(ResultFolder, TheDefaultPassesOverOneThatIsAnothers) {
   const auto base = std::filesystem::temp_directory_path() / ("eaq-default-" + std::to_string(::getpid()));
   std::filesystem::create_directories(base);
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(base);
   {
-    const StudyFolder first(std::nullopt), second(std::nullopt);
+    const ResultFolder first(std::nullopt), second(std::nullopt);
     EXPECT_EQ(second.path().string(), first.path().string() + "-2");
   }
   std::filesystem::current_path(before);

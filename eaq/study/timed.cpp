@@ -91,14 +91,6 @@ void add_decode(const Job& job, TimedData& data) {
   }
 }
 
-SessionOptions session_options(const TimedShape& shape, const Device& device) {
-  if (shape.phase == Phase::forward) return {};
-  return {.logits = Logits::last,
-          .cache_sequences = shape.batch,
-          .cache_capacity = shape.seq + shape.new_tokens,
-          .feeds_back = shape.phase == Phase::decode && can_feed_back(device)};
-}
-
 // max |a - b| / max |b|.
 double difference(const std::vector<float>& a, const std::vector<float>& b) {
   double worst = 0, largest = 0;
@@ -140,6 +132,14 @@ std::vector<float> evaluated_logits(const Job& job, const std::shared_ptr<const 
 }
 
 }  // namespace
+
+SessionOptions session_options(const TimedShape& shape, const Device& device) {
+  if (shape.phase == Phase::forward) return {};
+  return {.logits = Logits::last,
+          .cache_sequences = shape.batch,
+          .cache_capacity = shape.seq + shape.new_tokens,
+          .feeds_back = shape.phase == Phase::decode && can_feed_back(device)};
+}
 
 std::string unit_of(const Job& job, const TimedShape& shape) {
   if (job.classifies()) return "sentence";

@@ -11,7 +11,7 @@ class RefContext : public ExecutionContext {
  public:
   std::string_view device() const override { return "ref"; }
   DeviceDescription description() const override {
-    return {.kind = "ref", .name = cpu_info().model, .isa = "", .uuid = "", .driver = "", .threads = 1};
+    return {.kind = "ref", .name = cpu_info().model, .isa = "", .uuid = "", .driver = "", .threads = 1, .cache_bytes = 0};
   }
 };
 

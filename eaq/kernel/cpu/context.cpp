@@ -6,6 +6,7 @@
 // waits for it.
 #include <emmintrin.h>
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -172,7 +173,8 @@ DeviceDescription CpuContext::description() const {
           .isa = std::string(name_of(cpu_isa())),
           .uuid = "",
           .driver = "",
-          .threads = threads()};
+          .threads = threads(),
+          .cache_bytes = std::max(::sysconf(_SC_LEVEL3_CACHE_SIZE), std::max(::sysconf(_SC_LEVEL2_CACHE_SIZE), 0L))};
 }
 
 int CpuContext::threads() const { return static_cast<int>(state_->scratch.size()); }

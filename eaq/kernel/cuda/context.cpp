@@ -80,7 +80,8 @@ DeviceDescription CudaContext::description() const {
           .isa = "sm_" + std::to_string(architecture()),
           .uuid = uuid_of(state_->properties),
           .driver = std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10),
-          .threads = 0};
+          .threads = 0,
+          .cache_bytes = static_cast<std::int64_t>(cache_bytes())};
 }
 
 void CudaContext::end_run() {

@@ -1,0 +1,210 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <numeric>
+
+#include "eaq/profile/profile.h"
+
+namespace eaq {
+namespace {
+
+// --- what a design and its visits tell, on values made up
+
+struct Truth {
+  std::vector<double> steps;  // of one run
+  double scatter = 0.003;     // of a visit, as a part of its value
+  double drift = 0.02;        // from block to block
+};
+
+std::vector<Visit> visits_of(const Design& design, const Truth& truth, int blocks, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<Visit> visits;
+  for (int block = 0; block < blocks; ++block) {
+    const double level = 1 + truth.drift * rng.normal();
+    for (int twice = 0; twice < 2; ++twice)
+      for (std::size_t w = 0; w < design.workloads.size(); ++w) {
+        double value = 0;
+        for (const auto& pass : design.workloads[w])
+          for (std::size_t i = 0; i < pass.size(); ++i) value += pass[i] * truth.steps[i];
+        Visit visit;
+        visit.block = block, visit.workload = w, visit.iterations = 1;
+        visit.position = static_cast<int>(visits.size() % (2 * design.workloads.size()));
+        visit.joules = Joules(value * level * (1 + truth.scatter * rng.normal()));
+        visits.push_back(visit);
+      }
+  }
+  return visits;
+}
+
+std::optional<double> joules(const Visit& visit) { return visit.joules->value(); }
+
+Truth unequal(std::size_t steps) {
+  Truth truth;
+  for (std::size_t i = 0; i < steps; ++i) truth.steps.push_back(0.2 + 1.7 * static_cast<double>(i % 5));
+  return truth;
+}
+
+Design design_of(Way way, const Truth& truth) {
+  if (way == Way::in_place) return design_in_place(truth.steps.size(), 4);
+  std::vector<Seconds> alone;
+  for (const double step : truth.steps) alone.emplace_back(step * 1e-3);
+  return design_loops(alone, std::vector<std::string>(alone.size(), "step"), 0.5);
+}
+
+class EitherWay : public testing::TestWithParam<Way> {};
+INSTANTIATE_TEST_SUITE_P(Profile, EitherWay, testing::Values(Way::loops, Way::in_place),
+                         [](const auto& one) { return std::string(name_of(one.param)); });
+
+TEST_P(EitherWay, StepsAreFoundExactlyWhereNothingScatters) {
+  Truth truth = unequal(23);
+  truth.scatter = truth.drift = 0;
+  const Design design = design_of(GetParam(), truth);
+  const auto parts = parts_of(design, visits_of(design, truth, 2, 1), joules);
+  ASSERT_TRUE(parts);
+  for (std::size_t i = 0; i < truth.steps.size(); ++i) EXPECT_NEAR(parts->steps[i].mean, truth.steps[i], 1e-6);
+  EXPECT_NEAR(parts->total.error.mean, 0, 1e-7);
+}
+
+TEST_P(EitherWay, IntervalsHoldTheTruthInAboutNineteenOfTwenty) {
+  const Truth truth = unequal(23);
+  const double whole = std::accumulate(truth.steps.begin(), truth.steps.end(), 0.0);
+  const Design design = design_of(GetParam(), truth);
+  int held = 0, all = 0, sums = 0, errors = 0;
+  constexpr int repeats = 120;
+  for (int seed = 1; seed <= repeats; ++seed) {
+    const auto parts = parts_of(design, visits_of(design, truth, 3, static_cast<std::uint64_t>(seed)), joules);
+    ASSERT_TRUE(parts);
+    for (std::size_t i = 0; i < truth.steps.size(); ++i, ++all)
+      held += parts->steps[i].low <= truth.steps[i] && truth.steps[i] <= parts->steps[i].high;
+    sums += parts->total.error.low <= 0 && 0 <= parts->total.error.high;
+    errors += std::abs(parts->total.error.mean) > 0.05;
+  }
+  // Levels of blocks are common to all steps and to the whole; single steps carry what is left of them after three blocks.
+  EXPECT_GT(static_cast<double>(held) / all, 0.85);
+  EXPECT_GT(static_cast<double>(sums) / repeats, 0.90);
+  EXPECT_EQ(errors, 0);
+  EXPECT_GT(whole, 0);
+}
+
+TEST_P(EitherWay, AStepThatNoVisitRepeatsLeavesNothingToTell) {
+  const Truth truth = unequal(7);
+  const Design design = design_of(GetParam(), truth);
+  std::vector<Visit> visits = visits_of(design, truth, 3, 1);
+  std::erase_if(visits, [&](const Visit& visit) {
+    for (const auto& pass : design.workloads[visit.workload])
+      if (pass[3] > 1) return true;
+    return false;
+  });
+  EXPECT_FALSE(parts_of(design, visits, joules));
+}
+
+TEST(Design, EveryStepIsDoubledInHalfOfTheRunsAndOncePerRunAtMost) {
+  const Design design = design_in_place(20, 4);
+  for (const auto& passes : design.workloads) ASSERT_EQ(passes.size(), 4u);
+  for (std::size_t i = 0; i < 20; ++i) {
+    std::size_t doubled = 0;
+    for (const auto& passes : design.workloads) {
+      int times = 0;
+      for (const auto& pass : passes) times += pass[i];
+      EXPECT_TRUE(times == 4 || times == 5);
+      doubled += times == 5;
+    }
+    EXPECT_NEAR(static_cast<double>(doubled) / static_cast<double>(design.workloads.size()), 0.5, 0.03);
+  }
+}
+
+TEST(Design, ALoopTakesHalfOfTheProgramsTime) {
+  const std::vector<Seconds> alone{Seconds(1e-3), Seconds(4e-3), Seconds(0.1e-3), Seconds(4.9e-3)};
+  const Design design = design_loops(alone, std::vector<std::string>{"a", "b", "c", "d"}, 0.5);
+  ASSERT_EQ(design.workloads.size(), 5u);
+  EXPECT_EQ(design.workloads[0].front(), (std::vector<int>{1, 1, 1, 1}));
+  EXPECT_EQ(design.workloads[1].front(), (std::vector<int>{6, 1, 1, 1}));
+  EXPECT_EQ(design.workloads[3].front(), (std::vector<int>{1, 1, 51, 1}));
+  EXPECT_EQ(design.names[1], "a x6");
+}
+
+// --- steps of known power under the synthetic meter, on a clock that only simulates
+
+struct KnownStep {
+  const char* kind;
+  double seconds, watts;
+};
+
+TEST_P(EitherWay, StepsOfKnownAndUnequalPowerAreRecovered) {
+  const std::vector<KnownStep> known{{"embedding", 0.2e-3, 90}, {"linear", 2e-3, 300}, {"attention", 1e-3, 150},
+                                     {"norm", 0.3e-3, 100},     {"linear", 3e-3, 300}, {"head", 1.5e-3, 250}};
+  const auto file = std::filesystem::temp_directory_path() / ("eaq-steps-" + std::to_string(::getpid()) + ".json");
+  std::ofstream(file) << R"({"schema": "eaq.synthetic/1", "idle_W": 80, "watts": {"embedding": {"*": 90}, "linear": {"*": 300},
+    "attention": {"*": 150}, "norm": {"*": 100}, "head": {"*": 250}, "*": {"*": 120}}, "period_ms": 100, "window_ms": 100,
+    "lag_ms": 0, "step_mJ": 1, "noise_W": 0.5, "seed": 3})";
+  VirtualClock clock;
+  const std::vector<std::string> specs{"synthetic:" + file.string()};
+  MeterSet meters = open_meters(specs, std::nullopt, {.clock = &clock});
+
+  std::vector<Seconds> alone;
+  for (const KnownStep& step : known) alone.emplace_back(step.seconds);
+  const Design design = GetParam() == Way::loops ? design_loops(alone, std::vector<std::string>(known.size(), "step"), 0.5)
+                                                 : design_in_place(known.size(), 4);
+  std::vector<Workload> workloads;
+  for (std::size_t w = 0; w < design.workloads.size(); ++w)
+    workloads.push_back({.name = std::to_string(w),
+                         .model = "toy",
+                         .format = "fp32",
+                         .phase = std::to_string(w),
+                         .run = [&, w](std::int64_t, StepListener* listener) {
+                           for (const auto& pass : design.workloads[w])
+                             for (std::size_t i = 0; i < known.size(); ++i)
+                               for (int n = 0; n < pass[i]; ++n) {
+                                 const Seconds start = clock.now();
+                                 if (listener != nullptr) listener->on_begin(known[i].kind, "fp32", start);
+                                 clock.sleep_until(start + Seconds(known[i].seconds));
+                                 if (listener != nullptr) listener->on_step(known[i].kind, "fp32", start, clock.now());
+                               }
+                         }});
+  const MeasureResult result =
+      measure_blocks(workloads, meters, clock, {.blocks = 3, .min_seconds = Seconds(2), .control_trials = 0});
+  const auto parts = parts_of(design, result.visits, [](const Visit& visit) -> std::optional<double> {
+    if (!visit.joules || visit.iterations < 1) return std::nullopt;
+    return visit.joules->value() / static_cast<double>(visit.iterations);
+  });
+  ASSERT_TRUE(parts);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const double truth = known[i].seconds * known[i].watts;
+    // Twice the interval: of twelve, one in twenty may miss.
+    const double half = (parts->steps[i].high - parts->steps[i].low) / 2;
+    EXPECT_NEAR(parts->steps[i].mean, truth, 2 * half + 1e-6) << i;
+    EXPECT_LT(half, 0.15 * truth + 0.02) << i;
+  }
+  EXPECT_NEAR(parts->total.error.mean, 0, 0.02);
+  std::filesystem::remove(file);
+}
+
+// --- a real program
+
+TEST(Profile, StepsAreThoseOfTheProgramAndTheirTimesAddUp) {
+  const Model model = open_model((std::filesystem::path(EAQ_SOURCE_DIR) / "models/tiny-distilbert").string());
+  const auto packed =
+      std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "fp32"), open_device("cpu", {.threads = 1}));
+  const OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>(4, std::vector<std::int32_t>(32, 7)));
+  MeterSet none;
+  const Weighed weighed{.model = &model, .packed = packed, .batch = &batch, .phase = "forward", .samples_per_run = 4};
+  const StepWeighing weighing =
+      weigh_steps(weighed, none, monotonic_clock(), {.way = Way::loops, .blocks = 2, .visit = Seconds(0.005)});
+  const Session session(packed);
+  ASSERT_EQ(weighing.steps.size(), session.program().steps.size());
+  ASSERT_TRUE(weighing.ms);
+  EXPECT_FALSE(weighing.mJ);
+  double sum = 0;
+  for (std::size_t i = 0; i < weighing.steps.size(); ++i) {
+    EXPECT_EQ(weighing.steps[i].site, session.program().steps[i].site);
+    ASSERT_TRUE(weighing.steps[i].ms);
+    EXPECT_FALSE(weighing.steps[i].mJ);
+    sum += weighing.steps[i].ms->mean;
+  }
+  EXPECT_NEAR(sum, weighing.ms->sum.mean, 1e-9 + 1e-6 * std::abs(sum));
+}
+
+}  // namespace
+}  // namespace eaq
