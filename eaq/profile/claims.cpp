@@ -52,7 +52,7 @@ class Evidence {
  public:
   explicit Evidence(const Profile& profile) : profile_(profile) {
     for (const SiteRecord& row : profile.sites) {
-      if (row.mJ) add_joules(role_of(row), estimate_of(*row.mJ));
+      if (eaq::joules_of(row)) add_joules(role_of(row), estimate_of(*eaq::joules_of(row)));
       if (row.ablation && std::isfinite(row.ablation->kl.mean)) ablated_ = true;
     }
     if (!ablated_) choose_format();
@@ -256,7 +256,9 @@ std::vector<ClaimRecord> of_distilbert(const Profile& p, const Evidence& e) {
 
 std::vector<ClaimRecord> of_gpt2(const Profile& p, const Evidence& e) {
   const std::string m = "GPT-2: ";
-  const Measure joules = [](const SiteRecord& row) { return row.mJ ? std::optional(estimate_of(*row.mJ)) : std::nullopt; };
+  const Measure joules = [](const SiteRecord& row) {
+    return eaq::joules_of(row) ? std::optional(estimate_of(*eaq::joules_of(row))) : std::nullopt;
+  };
   const Measure impact = [&](const SiteRecord& row) {
     const ImpactRecord* found = e.impact_of(row);
     return found != nullptr ? std::optional(estimate_of(found->kl)) : std::nullopt;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "eaq/profile/findings.h"
+#include "eaq/profile/roles.h"
 #include "eaq/stats/stats.h"
 
 namespace eaq {
@@ -19,7 +20,7 @@ std::optional<double> finite(double value) { return std::isfinite(value) ? std::
 std::optional<double> mean_of(const std::optional<Figure>& figure) { return figure ? finite(figure->mean) : std::nullopt; }
 
 std::vector<Column> columns_of(std::span<const SiteRecord> sites) {
-  std::vector<Column> all{{"mJ", [](const SiteRecord& s) { return mean_of(s.mJ); }},
+  std::vector<Column> all{{"mJ", [](const SiteRecord& s) { return mean_of(joules_of(s)); }},
                           {"time_ms", [](const SiteRecord& s) { return mean_of(s.time_ms); }},
                           {"parameters", [](const SiteRecord& s) { return finite(static_cast<double>(s.parameters)); }},
                           {"bytes", [](const SiteRecord& s) { return finite(s.bytes); }},

@@ -11,9 +11,6 @@
 
 namespace eaq {
 
-/// "transformer.h.*.mlp.c_fc" of "transformer.h.3.mlp.c_fc": what stands at one place in every layer is one group.
-std::string group_of(std::string_view site);
-
 /// Fits joules = static_W x time + pJ_per_flop x flops + pJ_per_byte x bytes, no term below 0, to the rows that have joules and a
 /// time. Errors count relative to what the fit itself gives a row (a tenth of it, and the row's own interval): a row of 1 % of
 /// the joules speaks as loud as one of 30 %. Intervals: percentile bootstrap over rows (1000 resamples, one seed), which covers
@@ -42,7 +39,8 @@ inline constexpr double whole_loss_nats = 0.01;
 inline constexpr double accuracy_margin = 0.01;
 
 /// For each group of sites and each format that its impact is known in:
-/// - "quantise": fewer bytes are stored, the sum over the group's sites of KL and of the nll lost has an interval that ends below
+/// - "quantise": fewer bytes are stored than in fp32 (which impact is against), the sum over the group's sites of KL and of the
+/// nll lost has an interval that ends below
 ///   the group's part of whole_loss_nats, and no site's accuracy can have lost more than accuracy_margin, nor is a loss of
 ///   accuracy shown;
 /// - "keep": not so, and a loss is shown: the interval of nll lost or of a site's accuracy lies wholly on the bad side, or that

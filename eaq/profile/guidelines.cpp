@@ -76,18 +76,13 @@ bool accuracy_is_lost(const Case& one, double widening) {
   });
 }
 
-// Mebibytes of the group's weights as they are and in the format, where both formats are known.
+// Mebibytes of the group's weights in fp32, which impact is against, and in the format, where it is known.
 std::optional<std::pair<double, double>> sizes(const Case& one) {
   const std::optional<double> to = bits_of(one.format);
   if (!to) return std::nullopt;
-  double before = 0, after = 0;
-  for (const SiteRecord* row : one.rows) {
-    const std::optional<double> from = bits_of(row->format);
-    if (!from) return std::nullopt;
-    before += static_cast<double>(row->parameters) * *from / 8 / 1048576;
-    after += static_cast<double>(row->parameters) * *to / 8 / 1048576;
-  }
-  return std::pair(before, after);
+  double parameters = 0;
+  for (const SiteRecord* row : one.rows) parameters += static_cast<double>(row->parameters);
+  return std::pair(parameters * 32 / 8 / 1048576, parameters * *to / 8 / 1048576);
 }
 
 struct Decision {
@@ -121,7 +116,8 @@ std::string evidence(const Case& one, double part, const Decision& decision, boo
   std::string text = decision.why + ": ";
   text += one.rows.size() == 1 ? "1 site" : fmt::format("{} sites", one.rows.size());
   if (shares) text += fmt::format(", {:.1f} % of the {}", share * 100, joules ? "joules" : "time");
-  if (const auto size = sizes(one)) text += fmt::format(", weights {:.3g} MiB instead of {:.3g}", size->second, size->first);
+  if (const auto size = sizes(one))
+    text += fmt::format(", weights {:.3g} MiB instead of {:.3g} in fp32", size->second, size->first);
   text += fmt::format("; KL {} nats of {:.2g} allowed", one.kl.text(), part);
   if (one.nll) text += ", nll lost " + one.nll->text();
   if (one.accuracy)
@@ -136,7 +132,8 @@ std::string evidence(const Case& one, double part, const Decision& decision, boo
 std::vector<Case> cases_of(const Profile& profile) {
   std::set<std::string> all_formats;
   for (const SiteRecord& row : profile.sites)
-    for (const auto& [format, impact] : row.impact) all_formats.insert(format);
+    for (const auto& [format, impact] : row.impact)
+      if (format != "fp32") all_formats.insert(format);  // what the others are held against
   std::vector<std::string> groups;
   for (const SiteRecord& row : profile.sites)
     if (!row.impact.empty() && std::find(groups.begin(), groups.end(), group_of(row.site)) == groups.end())
@@ -146,8 +143,7 @@ std::vector<Case> cases_of(const Profile& profile) {
     for (const std::string& group : groups) {
       Case one{group, format, {}};
       for (const SiteRecord& row : profile.sites) {
-        // In the format that it has already a site loses nothing, and gains nothing.
-        if (group_of(row.site) != group || row.format == format) continue;
+        if (group_of(row.site) != group) continue;
         if (row.parameters > 0) ++one.of;
         if (row.impact.contains(format)) one.rows.push_back(&row);
       }
@@ -164,7 +160,7 @@ std::vector<GuidelineRecord> guidelines(const Profile& profile) {
   const double widening =
       normal_quantile(1 - 0.025 / static_cast<double>(cases.size())) / normal_quantile(0.975);  // Bonferroni's level
   const bool joules =
-      std::any_of(profile.sites.begin(), profile.sites.end(), [](const SiteRecord& s) { return s.mJ.has_value(); });
+      std::any_of(profile.sites.begin(), profile.sites.end(), [](const SiteRecord& s) { return joules_of(s).has_value(); });
   std::vector<GuidelineRecord> advice;
   for (Case& one : cases) {
     judge(one, widening);

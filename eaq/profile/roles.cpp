@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <string>
-
-#include "eaq/profile/findings.h"
 
 namespace eaq {
 namespace {
@@ -32,16 +29,6 @@ Role role_of(const SiteRecord& row) {
   return Role::other;
 }
 
-std::string group_of(std::string_view site) {
-  std::string group;
-  for (std::size_t begin = 0; begin <= site.size();) {
-    const std::size_t end = std::min(site.find('.', begin), site.size());
-    const std::string_view part = site.substr(begin, end - begin);
-    const bool number = !part.empty() && part.find_first_not_of("0123456789") == part.npos;
-    group += (begin == 0 ? "" : ".") + std::string(number ? "*" : part);
-    begin = end + 1;
-  }
-  return group;
-}
+const std::optional<Figure>& joules_of(const SiteRecord& row) { return row.mJ ? row.mJ : row.mJ_in_place; }
 
 }  // namespace eaq

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "eaq/profile/findings.h"
+#include "eaq/profile/roles.h"
 #include "eaq/stats/stats.h"
 
 namespace eaq {
@@ -22,9 +23,10 @@ struct Observation {
 std::vector<Observation> observations(std::span<const SiteRecord> sites) {
   std::vector<Observation> all;
   for (const SiteRecord& s : sites) {
-    if (!s.mJ || !s.time_ms || !std::isfinite(s.mJ->mean) || !(s.time_ms->mean > 0)) continue;
-    Observation o{{s.time_ms->mean * 1e-3, s.flops, s.bytes}, s.mJ->mean * 1e-3, 0};
-    const double half = s.mJ->ci95 ? (s.mJ->ci95->second - s.mJ->ci95->first) / 2 : 0;
+    const std::optional<Figure>& mJ = joules_of(s);
+    if (!mJ || !s.time_ms || !std::isfinite(mJ->mean) || !(s.time_ms->mean > 0)) continue;
+    Observation o{{s.time_ms->mean * 1e-3, s.flops, s.bytes}, mJ->mean * 1e-3, 0};
+    const double half = mJ->ci95 ? (mJ->ci95->second - mJ->ci95->first) / 2 : 0;
     if (std::isfinite(half)) o.error = half * 1e-3 / normal_quantile(0.975);
     all.push_back(o);
   }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "eaq/result/written.h"
 
 namespace eaq {
@@ -94,6 +96,18 @@ void fields(A& a, Profile& p) {
 }
 
 }  // namespace written
+
+std::string group_of(std::string_view site) {
+  std::string group;
+  for (std::size_t begin = 0; begin <= site.size();) {
+    const std::size_t end = std::min(site.find('.', begin), site.size());
+    const std::string_view part = site.substr(begin, end - begin);
+    const bool number = !part.empty() && part.find_first_not_of("0123456789") == part.npos;
+    group += (begin == 0 ? "" : ".") + std::string(number ? "*" : part);
+    begin = end + 1;
+  }
+  return group;
+}
 
 std::string to_json(const Profile& profile) { return written::Writer::to(profile).dump(2) + "\n"; }
 

@@ -247,6 +247,9 @@ struct Profile {
   std::vector<Refused> refused;  ///< formats whose impact was asked for and cannot be had
 };
 
+/// What stands at one place in every layer is one group: "transformer.h.*.mlp.c_fc" of "transformer.h.3.mlp.c_fc".
+std::string group_of(std::string_view site);
+
 /// "sha256:..." for several things as for one: of one, its own hash; of several, the hash of the lines "HASH  NAME\n".
 std::string combined_hash(const std::vector<std::pair<std::string, std::string>>& names_and_hashes);
 
