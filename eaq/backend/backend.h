@@ -246,8 +246,8 @@ class Backend {
   virtual std::int64_t row_alignment() const { return 1; }
 };
 
-/// The values of a format that this device refuses, by an fp32 product over what the format's plain definition makes of weight and
-/// input. Slow: inputs are rounded on the host; what runs it cannot be recorded.
+/// The values of a format that this device refuses, by an fp32 product over what the format's plain definition makes of weight
+/// and input. Slow: inputs are rounded on the host; what runs it cannot be recorded.
 std::shared_ptr<const Product> make_emulated_product(const Backend&, const Format&, ExecutionContext&, const LinearWeight&);
 
 std::span<const RegistryRow<Backend>> backends();

@@ -44,7 +44,7 @@ TEST(Program, HelpOfEveryCommandHasAnExample) {
 }
 
 TEST(Program, ACommandThatIsNoneIsAUsageErrorThatListsThem) {
-  expect_error(run("profile tiny-gpt2"), 2, "'profile' is no command; there are: study, evaluate, logits");
+  expect_error(run("frobnicate tiny-gpt2"), 2, "'frobnicate' is no command; there are: study, profile, evaluate");
   EXPECT_EQ(run("").code, 2);
   expect_error(run("study --frobnicate"), 2, "--frobnicate");
 }

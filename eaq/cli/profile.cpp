@@ -37,7 +37,7 @@ void bind(CLI::App& app, ProfileCommand& command) {
   app.add_flag_callback(
       "--no-ablation", [&command] { command.options.ablations = false; }, "no site or step is taken out to see what it does");
   app.add_option("--blocks", study.blocks, "each visits every variant of the program twice")
-      ->check(whole_number(2, 10000))
+      ->check(whole_number(1, 10000))
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--min-seconds", study.min_seconds, "a visit's length (default: by the meter's period; 0.25 without)")

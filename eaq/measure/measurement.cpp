@@ -131,15 +131,44 @@ Visit Measurement::describe(std::size_t workload, int block, int position) const
   return v;
 }
 
+// A card's condition takes tens of milliseconds to read. Meanwhile the next visit begins: a pause would let clock and power jump,
+// and a regulator at the power cap takes half a second to come to rest after each.
+void Measurement::read_condition() {
+  if (dynamic_cast<VirtualClock*>(&clock_) == nullptr) {
+    condition_ = std::async(std::launch::async, [this] { return meters_.condition(); });
+    return;
+  }
+  std::promise<Condition> read;  // what simulates has one thread
+  read.set_value(meters_.condition());
+  condition_ = read.get_future();
+}
+
+// The condition in which a visit began, which is that in which the one before it ended.
+Condition Measurement::condition_now() {
+  if (!condition_.valid()) return meters_.condition();
+  Condition now = condition_.get();
+  Visit& v = visits_[ended_];
+  v.temperature = now.temperature;
+  v.clock = now.clock;
+  v.void_reason = now.disturbance.empty() ? moved(begun_in_.voiding, now.voiding) : now.disturbance;
+  v.label = moved(begun_in_.labelling, now.labelling);
+  return now;
+}
+
 void Measurement::visit(std::size_t workload, int block, int position, const VisitPlan& plan) {
   const Workload& w = workloads_[workload];
   Visit v = describe(workload, block, position);
-  const Condition before = meters_.condition();
+  std::optional<Condition> before;
+  if (!condition_.valid()) before = meters_.condition();
   std::vector<double> latencies;
   const Seconds begun = clock_.now();
   Seconds start = begun;
   for (;;) {
     const bool counts = plan.drop <= Seconds(0) || start - begun >= plan.drop;
+    if (counts && !before) {
+      before = condition_now();
+      start = clock_.now();
+    }
     if (counts && v.iterations == 0) v.start = since_start(start);
     w.run(next_[workload]++, listener_);
     if (counts) ++v.iterations;
@@ -156,21 +185,20 @@ void Measurement::visit(std::size_t workload, int block, int position, const Vis
     start = end;
     if (last) break;
   }
-  const Condition after = meters_.condition();
-  v.temperature = after.temperature;
-  v.clock = after.clock;
-  v.void_reason = after.disturbance.empty() ? moved(before.voiding, after.voiding) : after.disturbance;
-  v.label = moved(before.labelling, after.labelling);
   auto& all = latencies_ms_[workload];
   all.insert(all.end(), latencies.begin(), latencies.end());
   if (const std::size_t half = latencies.size() / 2; half > 0) {
     const std::span<const double> runs(latencies);
     halves_[workload].push_back(std::log(mean(runs.first(half)) / mean(runs.last(half))));
   }
+  ended_ = visits_.size();
   visits_.push_back(std::move(v));
+  begun_in_ = std::move(*before);
+  read_condition();
 }
 
 void Measurement::idle(int block, int position, const VisitPlan& plan) {
+  condition_now();
   Visit v = describe(idle_workload, block, position);
   const Seconds begun = clock_.now();
   clock_.sleep_until(begun + plan.length);
@@ -180,6 +208,7 @@ void Measurement::idle(int block, int position, const VisitPlan& plan) {
 }
 
 void Measurement::control(std::size_t workload, int trials, std::int64_t iterations, Seconds bound) {
+  condition_now();
   for (int t = 0; t < trials && !interrupted(); ++t) {
     Visit v = describe(workload, t, 0);
     const Seconds begun = clock_.now();
@@ -235,6 +264,7 @@ bool Measurement::aliases() const {
 }
 
 MeasureResult Measurement::finish(bool mean_power) {
+  condition_now();
   SampleRecord record;
   if (sampler_) record = sampler_->stop();
   analysis_.mean_power = mean_power;

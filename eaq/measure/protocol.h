@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <future>
 #include <optional>
 #include <vector>
 
@@ -41,6 +42,8 @@ class Measurement {
   MeasureResult finish(bool mean_power);  ///< stops the sampler and analyses; once
 
  private:
+  void read_condition();
+  Condition condition_now();
   Seconds since_start(Seconds t) const { return t - origin_; }
   Visit describe(std::size_t workload, int block, int position) const;
   bool seldom(std::size_t w, const WorkloadResult& result) const;
@@ -59,6 +62,9 @@ class Measurement {
   std::vector<Seconds> typical_;
   std::vector<std::int64_t> next_;  // iteration numbers go on from visit to visit, so that all batches take part
   std::vector<Visit> visits_;
+  std::future<Condition> condition_;  // at the end of the latest visit
+  std::size_t ended_ = 0;             // that visit
+  Condition begun_in_;                // and in which it began
   std::vector<std::vector<double>> latencies_ms_, halves_;
   std::vector<std::vector<Visit>> controls_;
 };

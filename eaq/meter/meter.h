@@ -123,7 +123,7 @@ class Meter {
   virtual std::span<const Zone> zones() const = 0;      ///< fixed once opened
   virtual void read(std::span<Reading> out) = 0;        ///< one per zone; does not throw for a failed read
   virtual StepListener* listener() { return nullptr; }  ///< where steps are to be told, if the meter wants them
-  virtual Condition condition() { return {}; }          ///< called between visits, maybe while another thread is in read()
+  virtual Condition condition() { return {}; }          ///< maybe while another thread is in read(), or a workload runs
   virtual std::vector<Fact> facts() const { return {}; }
 };
 

@@ -14,7 +14,7 @@ constexpr std::size_t steps_per_reference = 12;
 // Visits that follow each other and share a level: slow drift of the machine.
 constexpr int visits_per_level = 16;
 // Of the in-place design: the sum is known as well as runs with all and with no step doubled are.
-constexpr std::size_t extremes_share = 12;
+constexpr std::size_t extremes_share = 8;
 
 /// How often each step runs in a whole run.
 std::vector<double> counts_of(const std::vector<std::vector<int>>& passes) {
@@ -89,27 +89,31 @@ std::optional<Parts> parts_of(const Design& design, std::span<const Visit> visit
   // which they are above what was fitted to all.
   std::vector<double> level = y;
   std::map<std::pair<int, int>, std::vector<double>> by_stretch;
-  std::map<int, std::vector<double>> by_block;
   std::optional<LinearFit> fit;
   for (int round = 0; round < 4; ++round) {
     weights.clear();
     for (const double v : level) weights.push_back(1 / (v * v));
     fit = fit_linear(rows, level, weights);
     if (!fit) return std::nullopt;
-    by_stretch.clear(), by_block.clear();
+    by_stretch.clear();
     for (std::size_t v = 0; v < y.size(); ++v) {
       double expected = 0;
       for (std::size_t i = 0; i <= steps; ++i) expected += rows[v * (steps + 1) + i] * fit->coefficients[i];
       by_stretch[stretches[v]].push_back(y[v] / expected);
-      by_block[stretches[v].first].push_back(y[v] / expected);
     }
     for (std::size_t v = 0; v < y.size(); ++v) level[v] = y[v] / mean(by_stretch[stretches[v]]);
   }
   // Each stretch's factor but one was fitted, too.
   fit->degrees = std::max(1.0, fit->degrees - static_cast<double>(by_stretch.size() - 1));
-  // What blocks drift is in every figure, and not in ratios.
-  std::vector<double> factors;
-  for (const auto& [block, parts] : by_block) factors.push_back(mean(parts));
+  // That the level drifts from block to block is in every figure, and not in ratios. A single block shows it by its stretches.
+  std::map<int, std::vector<double>> by_block;
+  std::vector<double> factors, of_blocks;
+  for (const auto& [stretch, parts] : by_stretch) {
+    factors.push_back(mean(parts));
+    by_block[stretch.first].push_back(factors.back());
+  }
+  for (const auto& [block, parts] : by_block) of_blocks.push_back(mean(parts));
+  if (of_blocks.size() > 1) factors = of_blocks;
   const Interval drift = factors.size() > 1 ? t_interval(factors) : Interval{1, 1, 1};
   const auto with_drift = [half = (drift.high - drift.low) / 2](const Interval& figure) {
     const double whole = std::hypot((figure.high - figure.low) / 2, figure.mean * half);

@@ -24,7 +24,7 @@ std::vector<Visit> visits_of(const Design& design, const Truth& truth, int block
   for (int block = 0; block < blocks; ++block) {
     const double level = 1 + truth.drift * rng.normal();
     for (int twice = 0; twice < 2; ++twice)
-      for (std::size_t w = 0; w < design.workloads.size(); ++w) {
+      for (const std::size_t w : random_order(design.workloads.size(), rng)) {
         double value = 0;
         for (const auto& pass : design.workloads[w])
           for (std::size_t i = 0; i < pass.size(); ++i) value += pass[i] * truth.steps[i];
