@@ -50,7 +50,7 @@ int keep_measured_command(int count, char** arguments);
 /// other failure is Error{input} with the system's reason, e.g. on a full disk.
 bool print(std::string_view text);
 /// Makes sure that standard streams are open, so that no file takes their place, and that a closed pipe is an error, not a
-/// signal.
+/// signal; and finds out whether what is printed may have colours.
 void prepare_standard_streams();
 bool broken_pipes_were_ignored();  ///< before that, as by a parent's wish
 /// What was typed, for manifests; set by main.

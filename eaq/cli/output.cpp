@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "eaq/cli/cli.h"
+#include "eaq/report/report.h"
 
 namespace eaq {
 namespace {
@@ -40,6 +41,7 @@ void prepare_standard_streams() {
   // reading takes the place of standard output: what is printed is then an error, as it should be.
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(stream, F_GETFD) == -1 && errno == EBADF) ::open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  colour_screens(shows_colours(STDOUT_FILENO));
 }
 
 bool broken_pipes_were_ignored() { return pipes_ignored; }

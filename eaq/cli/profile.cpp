@@ -90,7 +90,7 @@ int run(const ProfileCommand& typed) {
     print(to_json(outcome.profile));
     note(written);
   } else {
-    print(written + "\n");
+    print(screen_profile(outcome.profile) + written + "\n");
   }
   return outcome.profile.interrupted ? static_cast<int>(ErrorKind::interrupted) : 0;
 }

@@ -215,31 +215,47 @@ ClaimRecord highest_row(const std::string& claim, const Profile& profile, Role r
   if (own == nullptr || next == nullptr) return not_testable(claim, "the rows have no such figure");
   const auto text = [&](const SiteRecord* row) {
     return fmt::format("{} {:.3g} {}{}", row->site, of(*row)->mean, unit,
-                       std::isfinite(of(*row)->half) ? fmt::format(" \u00b1{:.1g}", of(*row)->half) : "");
+                       std::isfinite(of(*row)->half) ? fmt::format(" \u00b1{:.3g}", of(*row)->half) : "");
   };
   return judged(claim, above(*of(*own), *of(*next)), text(own) + ", the highest other " + text(next));
 }
 
 // --- guidelines
 
-ClaimRecord advised(const std::string& claim, const Profile& profile, std::initializer_list<Role> roles,
-                    const std::string& advice) {
+ClaimRecord advised(const std::string& claim, const Profile& profile, const std::string& format,
+                    std::initializer_list<Role> roles, const std::string& advice) {
   int same = 0, opposite = 0, open = 0;
   std::string others;
   for (const GuidelineRecord& g : profile.guidelines) {
     const auto row = std::find_if(profile.sites.begin(), profile.sites.end(),
                                   [&](const SiteRecord& s) { return group_of(s.site) == g.site_group; });
-    if (row == profile.sites.end() || std::find(roles.begin(), roles.end(), role_of(*row)) == roles.end()) continue;
+    if (g.format != format || row == profile.sites.end()) continue;
+    if (std::find(roles.begin(), roles.end(), role_of(*row)) == roles.end()) continue;
     const bool fits = g.advice == advice, neither = g.advice == "no difference shown";
     (fits ? same : neither ? open : opposite) += 1;
-    if (!fits && !neither) others += (others.empty() ? "" : ", ") + g.site_group + " in " + g.format + ": " + g.advice;
+    if (!fits && !neither) others += (others.empty() ? ": " : ", ") + g.site_group;
   }
   const std::string evidence =
-      fmt::format("of {} pieces of advice for them here {} say so, {} the opposite{}, {} neither", same + opposite + open, same,
-                  opposite, others.empty() ? "" : " (" + others + ")", open);
+      fmt::format("of {} groups {} say so, {} the opposite{}, {} neither", same + opposite + open, same, opposite, others, open);
   if (same + opposite + open == 0) return not_testable(claim, "the profile has no guidelines for them");
   if (opposite > 0) return contradicted(claim, evidence);
   return same > 0 ? confirmed(claim, evidence) : not_testable(claim, evidence);
+}
+
+// The study's two rules, which it found in fp16, in each format that there is advice for.
+std::vector<ClaimRecord> rules(const Profile& profile) {
+  std::vector<std::string> formats;
+  for (const GuidelineRecord& g : profile.guidelines)
+    if (std::find(formats.begin(), formats.end(), g.format) == formats.end()) formats.push_back(g.format);
+  if (formats.empty()) formats.emplace_back("fp16");
+  std::vector<ClaimRecord> claims;
+  for (const std::string& format : formats) {
+    claims.push_back(advised("Quantise feed-forward layers and attention (here to " + format + ")", profile, format,
+                             {Role::feed_forward, Role::attention}, "quantise"));
+    claims.push_back(advised("Keep embeddings, LayerNorm, classifier and LM head (here from " + format + ")", profile, format,
+                             {Role::embeddings, Role::norms, Role::head}, "keep"));
+  }
+  return claims;
 }
 
 std::vector<ClaimRecord> of_distilbert(const Profile& p, const Evidence& e) {
@@ -287,11 +303,7 @@ std::vector<ClaimRecord> compare_with_original(const Profile& profile, const Stu
         claim = not_testable(claim.claim, "this is a profile of another model, " + profile.run.model);
     append(std::move(its));
   }
-  if (model) {
-    append({advised("Quantise feed-forward layers and attention", profile, {Role::feed_forward, Role::attention}, "quantise"),
-            advised("Keep embeddings, LayerNorm, classifier and LM head", profile, {Role::embeddings, Role::norms, Role::head},
-                    "keep")});
-  }
+  if (model) append(rules(profile));
   if (study != nullptr) append(compare_with_original(*study));
   return claims;
 }

@@ -115,7 +115,7 @@ std::string evidence(const Case& one, double part, const Decision& decision, boo
     if (row->share) share += *row->share, shares = true;
   std::string text = decision.why + ": ";
   text += one.rows.size() == 1 ? "1 site" : fmt::format("{} sites", one.rows.size());
-  if (shares) text += fmt::format(", {:.1f} % of the {}", share * 100, joules ? "joules" : "time");
+  if (shares && share > 0) text += fmt::format(", {:.1f} % of the {}", share * 100, joules ? "joules" : "time");
   if (const auto size = sizes(one))
     text += fmt::format(", weights {:.3g} MiB instead of {:.3g} in fp32", size->second, size->first);
   text += fmt::format("; KL {} nats of {:.2g} allowed", one.kl.text(), part);

@@ -6,6 +6,8 @@
 #include "eaq/base/json.h"
 #include "eaq/report/numbers.h"
 #include "eaq/report/report.h"
+#include "eaq/report/style.h"
+#include "eaq/report/text.h"
 #include "eaq/stats/stats.h"
 
 namespace eaq {
@@ -361,6 +363,15 @@ std::string to_json(const StudyComparison& comparison) {
   return Json{{"pairs", std::move(pairs)}, {"unpaired", std::move(unpaired)}}.dump(2) + "\n";
 }
 
+namespace {
+
+std::string coloured(Verdict verdict) {
+  const std::string name(name_of(verdict));
+  return verdict == Verdict::better ? good(name) : verdict == Verdict::worse ? bad(name) : name;
+}
+
+}  // namespace
+
 std::string screen_comparison(const StudyComparison& comparison, const std::string& a, const std::string& b) {
   std::string text = "A: " + printable(a) + "\nB: " + printable(b) + "\nRatios are A / B; verdicts are of B against A.\n";
   std::string heading;
@@ -370,9 +381,9 @@ std::string screen_comparison(const StudyComparison& comparison, const std::stri
     if (shape != heading) text += "\n" + (heading = shape) + "\n";
     std::string line = "  " + p.metric;
     line.resize(14, ' ');
-    line += name_of(p.verdict);
+    line += coloured(p.verdict);
     if (p.ratio) {
-      line.resize(std::max<std::size_t>(line.size(), 34), ' ');
+      line = padded(line, 34);
       line += with_decimals(p.ratio->mean, 4);
       if (p.ratio->ci95)
         line += " [" + with_decimals(p.ratio->ci95->first, 4) + ", " + with_decimals(p.ratio->ci95->second, 4) + "]";

@@ -78,7 +78,14 @@ std::string quality_text(const QualityResult& quality, bool interval) {
 std::string p_text(double p) { return p < 0.001 ? "p < 0.001" : "p " + with_decimals(p, p < 0.1 ? 3 : 2); }
 
 std::size_t columns(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  std::size_t count = 0;
+  bool colour = false;  // inside "\x1b[...m", which takes no room
+  for (const char c : text) {
+    if (c == '\x1b') colour = true;
+    if (!colour && (c & 0xC0) != 0x80) ++count;
+    if (colour && c == 'm') colour = false;
+  }
+  return count;
 }
 
 }  // namespace eaq

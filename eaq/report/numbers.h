@@ -26,7 +26,7 @@ std::string small_number(const std::optional<double>& value);
 std::string quality_text(const QualityResult& quality, bool interval);
 std::string p_text(double p);
 
-/// Characters as a terminal counts them (of UTF-8; no wide ones are printed here).
+/// Characters as a terminal counts them (of UTF-8; no wide ones are printed here; colours take none).
 std::size_t columns(const std::string& text);
 
 }  // namespace eaq

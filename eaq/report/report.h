@@ -20,6 +20,23 @@ std::string markdown_report(const Study& study);
 /// One line per run, numbers in full: study.csv. Empty cells are what is not available.
 std::string csv_table(const Study& study);
 
+// --- a profile ----------------------------------------------------------------------------------------------------------------
+
+/// The profile as text for a terminal, within 100 columns: a line for each group of parts, the most expensive ones, whether they
+/// add up, and what it concludes.
+std::string screen_profile(const Profile& profile);
+/// The same with every row, every correlation and all evidence: profile.md.
+std::string markdown_profile(const Profile& profile);
+/// One line per row of the profile, numbers in full: sites.csv. Empty cells are what is not available.
+std::string csv_sites(const Profile& profile);
+
+// --- colours ------------------------------------------------------------------------------------------------------------------
+
+/// Whether a stream is a terminal that shows colours, and nobody asked for none (NO_COLOR, TERM=dumb).
+bool shows_colours(int stream);
+/// Whether screen_...() sets text off by colours; not before somebody says so.
+void colour_screens(bool on);
+
 // --- two results --------------------------------------------------------------------------------------------------------------
 
 /// Of b against a. `not_comparable` and `no_difference` are no verdict on either.

@@ -14,6 +14,7 @@ struct TableText {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;
   std::vector<std::string> notes;
+  bool of_words = false;  ///< cells are words, which stand to the left
 };
 
 /// One table for each model, phase and shape, in the order of the runs.

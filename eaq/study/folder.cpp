@@ -131,7 +131,7 @@ std::vector<std::string> ResultFolder::write(const StudyOutcome& outcome) const 
 }
 
 std::vector<std::string> ResultFolder::write(const ProfileOutcome& outcome) const {
-  std::vector<std::string> names{"profile.json"};
+  std::vector<std::string> names{"profile.json", "profile.md", "profile.csv"};
   for (const WeighingRecord& record : outcome.weighings) {
     const std::string way(name_of(record.way));
     write_visits(path_ / ("visits-" + way + ".csv"), record.visits);
@@ -140,6 +140,8 @@ std::vector<std::string> ResultFolder::write(const ProfileOutcome& outcome) cons
     write_samples(path_ / ("samples-" + way + ".csv.zst"), record.samples);
     names.push_back("samples-" + way + ".csv.zst");
   }
+  write_text(path_ / "profile.md", markdown_profile(outcome.profile));
+  write_text(path_ / "profile.csv", csv_sites(outcome.profile));
   write_text(path_ / "profile.json", to_json(outcome.profile));
   return names;
 }

@@ -1,0 +1,38 @@
+// A profile's rows as tables before they have a form; for the files of this folder.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eaq/report/table.h"
+#include "eaq/result/result.h"
+
+namespace eaq {
+
+/// The rows that stand at one place in every layer.
+struct PartGroup {
+  std::string name;   ///< "transformer.h.*.mlp.c_fc"
+  std::string label;  ///< "*.mlp.c_fc", where no other group is called so
+  std::vector<const SiteRecord*> rows;
+};
+std::vector<PartGroup> part_groups(const Profile& profile);
+
+/// A row's joules by loops, or in place where there are none.
+const std::optional<Figure>& best_joules(const SiteRecord& row);
+bool has_joules(const Profile& profile);
+/// The sum over the rows that have the figure, with half-widths in quadrature; nothing where none has.
+std::optional<Figure> sum_over(const std::vector<const SiteRecord*>& rows, std::optional<Figure> SiteRecord::*figure);
+double share_of(const PartGroup& group);
+/// "fp16", "int8": whatever some row's impact is known in.
+std::vector<std::string> impact_formats(const Profile& profile);
+
+/// Time, joules by each way, what time shares would say, and shares; one line per group, with a sparkline over its layers.
+TableText group_table(const Profile& profile);
+/// The most expensive rows, dearest first.
+TableText dearest_table(const Profile& profile, std::size_t count);
+/// Mean KL over the sites of a group, per format and ablated.
+TableText impact_table(const Profile& profile);
+/// Every row with everything, for Markdown.
+TableText row_table(const Profile& profile);
+
+}  // namespace eaq
