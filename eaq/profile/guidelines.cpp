@@ -125,6 +125,10 @@ std::string evidence(const Case& one, double part, const Decision& decision, boo
                         one.accuracy->low * 100, one.accuracy->high * 100);
   text += fmt::format(", {} flips of {}", one.flips, one.n);
   if (one.rows.size() > 1) text += fmt::format(" x {}", one.rows.size());
+  for (const SiteRecord* row : one.rows)
+    if (std::any_of(row->notes.begin(), row->notes.end(),
+                    [](const std::string& n) { return n.starts_with("shares its weights"); }))
+      text += "; it shares its weights, so a format of its own is stored beside them";
   if (one.emulated) text += "; emulated here, so nothing is saved on this device";
   return text;
 }

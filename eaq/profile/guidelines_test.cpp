@@ -107,6 +107,13 @@ TEST(Guidelines, MoreTestsAskForMoreEvidence) {
   for (const GuidelineRecord& g : guidelines(p)) EXPECT_EQ(g.advice, "no difference shown");
 }
 
+TEST(Guidelines, AHeadThatSharesItsWeightsIsStoredASecondTime) {
+  Profile p = gpt2(1);
+  p.sites.back().impact["int8"] = language(1e-5, 0, 1e-5);
+  p.sites.back().notes = {"shares its weights with transformer.wte"};
+  EXPECT_NE(guidelines(p)[0].evidence.find("stored beside them"), std::string::npos) << guidelines(p)[0].evidence;
+}
+
 TEST(Guidelines, EvidenceHasTheFigures) {
   Profile p = with(language(1e-5, 0, 1e-5), language(5e-2, 4e-2, 1e-3));
   for (SiteRecord& s : p.sites) s.mJ = figure(1, 0.1), s.share = 1.0 / 32;

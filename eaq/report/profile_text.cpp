@@ -94,6 +94,7 @@ Lines roofline_lines(const Profile& profile) {
   std::string rows;
   for (const auto& [bound, count] : bounds)
     rows += (rows.empty() ? "; largest term: " : ", ") + bound + " in " + std::to_string(count);
+  if (r.r2 < 0.5) rows += " (a poor fit: this says little)";
   Lines lines{line + rows + "."};
   for (const std::string& note : r.notes) lines.push_back("Roofline: " + note + ".");
   return lines;
@@ -132,7 +133,7 @@ Lines correlation_lines(const Profile& profile) {
   std::stable_sort(pairs.begin(), pairs.end(), [](const NamedPair& a, const NamedPair& b) { return a.strength > b.strength; });
   std::string shown, open;
   for (const NamedPair& pair : pairs)
-    (pair.shown ? shown : open) += ((pair.shown ? shown : open).empty() ? "" : "; ") + pair.text;
+    if (pair.shown || pair.asks) (pair.shown ? shown : open) += ((pair.shown ? shown : open).empty() ? "" : "; ") + pair.text;
   const std::string over = " (Spearman, " + std::to_string(c.n) + " parts with weights): ";
   Lines lines;
   if (!shown.empty()) lines.push_back("Go together" + over + shown + ".");
