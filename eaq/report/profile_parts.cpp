@@ -39,6 +39,7 @@ TableText table_from(const std::vector<PartGroup>& parts, const std::vector<Part
   table.rows.resize(parts.size());
   for (const PartColumn& column : all) {
     std::vector<std::string> cells;
+    cells.reserve(parts.size());
     for (const PartGroup& part : parts) cells.push_back(column.cell(part));
     if (std::all_of(cells.begin(), cells.end(), [](const std::string& c) { return c.empty(); })) continue;
     table.header.push_back(column.head);

@@ -155,7 +155,7 @@ Lines guideline_lines(const Profile& profile) {
   for (const GuidelineRecord& g : profile.guidelines) {
     const auto part = std::find_if(groups.begin(), groups.end(), [&](const PartGroup& p) { return p.name == g.site_group; });
     std::string& list = names[g.format][g.advice];
-    list += (list.empty() ? "" : ", ") + (part != groups.end() ? part->label : g.site_group);
+    list.append(list.empty() ? "" : ", ").append(part != groups.end() ? part->label : g.site_group);
     if (g.advice == "quantise" && part != groups.end()) saved[g.format] += share_of(*part);
   }
   Lines lines;
@@ -164,11 +164,11 @@ Lines guideline_lines(const Profile& profile) {
     for (const char* advice : {"quantise", "keep", "no difference shown"}) {
       const auto found = by_advice.find(advice);
       if (found == by_advice.end()) continue;
-      line += (line.empty() ? "" : "; ") + coloured(advice) + ": " + found->second;
+      line.append(line.empty() ? "" : "; ").append(coloured(advice)).append(": ").append(found->second);
       if (std::string(advice) == "quantise" && saved[format] > 0)
         line += " (" + with_decimals(saved[format] * 100, 0) + " % of the " + (has_joules(profile) ? "joules" : "time") + ")";
     }
-    lines.push_back(bold(format) + " " + line);
+    lines.push_back(bold(format).append(" ").append(line));
   }
   return lines;
 }
@@ -194,7 +194,7 @@ Lines claim_lines(const Profile& profile) {
       claim = std::find_if(profile.claims.begin(), profile.claims.end(), [&, why = reason](const ClaimRecord& c) {
                 return c.verdict == "not testable here" && c.evidence == why;
               })->claim;
-    lines.push_back("not testable here: " + claim + " (" + reason + ")");
+    lines.emplace_back("not testable here: ").append(claim).append(" (").append(reason).append(")");
   }
   return lines;
 }
