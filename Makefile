@@ -4,8 +4,12 @@ ARGS ?=
 DEVICE ?=
 export NINJA_STATUS = [%f/%t %es] 
 
-.PHONY: study test build build-cuda bench peers format clean help
+.PHONY: study test build build-cuda bench page peers format clean help
 .DEFAULT_GOAL := help
+
+# A tree whose page has its charts, or can have none, needs no new configuration.
+charted = { test -e build/$(1)/web/stamp || test -d web/node_modules || ! command -v npm >/dev/null; }
+untested = $(if $(wildcard build/$(1)/build.ninja),,-DEAQ_TESTS=OFF)
 
 study: ## the whole study on the embedded models (DEVICE=cpu: not on the card; ARGS="gpt2-dir --formats fp32,int8": arguments of `eaq study`)
 	@DEVICE="$(DEVICE)" scripts/study $(ARGS)
@@ -13,16 +17,19 @@ study: ## the whole study on the embedded models (DEVICE=cpu: not on the card; A
 # A tree that was configured with tests keeps them: taking them out would throw away their objects.
 build: ## the program, at build/release/eaq
 	@scripts/setup build
-	@test -e build/release/build.ninja || cmake --preset release -DEAQ_TESTS=OFF >/dev/null
+	@scripts/setup charts
+	@test -e build/release/build.ninja && $(call charted,release) || cmake --preset release $(call untested,release) >/dev/null
 	@cmake --build build/release -j $(JOBS) --target eaq_program
 
 build-cuda: ## the program with CUDA, at build/cuda/eaq (your toolkit from 12.8 on, else a pinned one in .cuda/)
 	@scripts/setup cuda
+	@scripts/setup charts
 	@nvcc=$$(scripts/cuda-toolkit) && cmake --preset cuda -DEAQ_TESTS=OFF -DCMAKE_CUDA_COMPILER=$$nvcc >/dev/null
 	@cmake --build build/cuda -j $(JOBS) --target eaq_program
 
 test: ## everything that must hold: the floors, then every test
 	@scripts/setup test
+	@scripts/setup charts
 	@scripts/check_layers.py
 	@scripts/check_types.py
 	@cmake --preset release -DEAQ_TESTS=ON >/dev/null
@@ -34,6 +41,10 @@ bench: ## kernels and tokenizers, by Google Benchmark (ARGS="--benchmark_filter=
 	@cmake --preset release -DEAQ_BENCHMARKS=ON >/dev/null
 	@cmake --build build/release -j $(JOBS)
 	@scripts/bench $(ARGS)
+
+page: build ## the report page in a headless Chromium (screenshots: build/ci/page)
+	@scripts/setup page
+	@web/test/run build/release/eaq build/ci/page
 
 peers: $(if $(findstring cuda,$(ARGS)),build-cuda,build) ## eaq beside the other systems, interleaved in one run (ARGS="--device cuda": on a card)
 	@[ -n "$(PEERS_PYTHON)" ] || scripts/setup peers

@@ -39,6 +39,7 @@ void define_doctor(CLI::App& app, Action& chosen);
 void define_meter(CLI::App& app, Action& chosen);
 void define_measure(CLI::App& app, Action& chosen);
 void define_compare(CLI::App& app, Action& chosen);
+void define_report(CLI::App& app, Action& chosen);
 
 /// Of `eaq measure OPTIONS -- COMMAND...`: keeps the command for later, since it is not ours to read, and returns how many
 /// arguments are left.

@@ -208,7 +208,8 @@ int run(const StudyCommand& typed) {
     print(to_json(outcome.study));
     note(written_line(folder.path(), names));
   } else {
-    print(screen_report(outcome.study) + written_line(folder.path(), names) + "\n");
+    print(screen_report(outcome.study) + written_line(folder.path(), names) + "\n" +
+          "Page: " + printable((folder.path() / ResultFolder::page_name).string()) + "\n");
   }
   return outcome.study.interrupted ? static_cast<int>(ErrorKind::interrupted) : 0;
 }

@@ -1,14 +1,20 @@
 // report: what people read, from results alone. Every number carries its unit, its interval, and how it was obtained.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "eaq/result/result.h"
 
 namespace eaq {
+
+struct SampleRecord;
+struct Visit;
 
 /// The study as text for a terminal, within 100 columns: a table for each model and shape, what the signs in it mean, what was
 /// refused, and where there is no meter the line that says why and what would bring joules.
@@ -109,5 +115,42 @@ struct Curve {
 /// In Unicode blocks, 76 columns wide at most: the curve (means over each column), under it the share of each column in which the
 /// load was on, and the seconds. Empty where no value lies in the part.
 std::string draw(const Curve& curve);
+
+// --- the page -----------------------------------------------------------------------------------------------------------------
+
+/// What one zone drew while the results were measured, thinned so that a picture of it loses no peak.
+struct PowerTrace {
+  std::string zone, label;  ///< label: "measured", "assumed", ...
+  std::vector<Curve::Point> watts;
+};
+/// What ran meanwhile.
+struct PowerVisit {
+  double start = 0, end = 0;  ///< seconds, on the traces' axis
+  std::string model, format, phase;
+  std::optional<double> watts;  ///< mean of the headline zones
+};
+
+/// One result, and what stands beside it.
+struct PageInput {
+  std::string name;  ///< where it was read, as the page says it
+  std::variant<Study, Profile> result;
+  std::vector<PowerTrace> power;
+  std::vector<PowerVisit> visits;
+  std::string no_power;  ///< why `power` is empty
+};
+PageInput page_input(std::string name, const Study& study, const SampleRecord& samples, std::span<const Visit> visits);
+/// A study.json or profile.json, or the folder that holds one; power from samples.csv.zst and visits.csv beside it, where they
+/// are. Error{input} for anything else.
+PageInput read_page_input(const std::filesystem::path& path);
+
+struct PageOptions {
+  std::optional<double> price_per_kWh;  ///< in the reader's currency
+  std::optional<double> grams_per_kWh;  ///< of CO2 equivalent
+};
+
+/// Everything as one HTML file that fetches nothing: tables, and charts where the build had the libraries for them.
+std::string html_page(const std::vector<PageInput>& results, const PageOptions& options);
+/// Why this program's pages have no charts; empty where they have.
+std::string_view page_charts_left_out();
 
 }  // namespace eaq

@@ -25,17 +25,6 @@ std::string shape_text(const Run& run) {
   return text + (run.seq == 0 ? ", unpadded" : ", seq " + std::to_string(run.seq));
 }
 
-std::string timing_method(const ProtocolRecord& p) {
-  if (p.name == "original")
-    return std::to_string(p.trials.value_or(0)) + " trials x " + std::to_string(p.iterations.value_or(0)) +
-           " iterations in sequence (the original study's protocol)";
-  if (p.name != "blocks") return "quality alone";
-  std::string text =
-      std::to_string(p.blocks.value_or(0)) + " blocks x " + std::to_string(p.visits_per_block.value_or(2)) + " visits";
-  if (p.visit_s) text += " of " + short_number(*p.visit_s) + " s";
-  return text;
-}
-
 void append(std::string& list, const std::string& item) { list += (list.empty() ? "" : ", ") + item; }
 
 // Of what all runs of a table share: the first that has joules speaks for the rest.
@@ -48,8 +37,7 @@ const Energy* energy_in(const Runs& runs) {
 class Builder {
  public:
   Builder(const Study& study, Runs runs) : study_(study), runs_(std::move(runs)), energy_(energy_in(runs_)) {
-    const auto fp32 = std::find_if(runs_.begin(), runs_.end(), [](const Run* r) { return r->format == "fp32"; });
-    reference_ = fp32 != runs_.end() ? *fp32 : runs_.front();
+    reference_ = &reference_of(runs_);
   }
 
   TableText build() {
@@ -69,13 +57,7 @@ class Builder {
     return std::any_of(runs_.begin(), runs_.end(), [](const Run* r) { return r->latency_ms.has_value(); });
   }
 
-  const Comparison* against_reference(const Run& run) const {
-    for (const Comparison& c : study_.comparisons)
-      if (std::tie(c.model, c.a, c.b, c.phase, c.batch, c.seq) ==
-          std::tie(run.model, reference_->format, run.format, run.phase, run.batch, run.seq))
-        return &c;
-    return nullptr;
-  }
+  const Comparison* against_reference(const Run& run) const { return comparison_of(study_, *reference_, run); }
 
   void header(const Run& first) {
     table_.header = {"format"};
@@ -215,7 +197,18 @@ class Builder {
 
 }  // namespace
 
-std::vector<TableText> tables_of(const Study& study) {
+std::string timing_method(const ProtocolRecord& p) {
+  if (p.name == "original")
+    return std::to_string(p.trials.value_or(0)) + " trials x " + std::to_string(p.iterations.value_or(0)) +
+           " iterations in sequence (the original study's protocol)";
+  if (p.name != "blocks") return "quality alone";
+  std::string text =
+      std::to_string(p.blocks.value_or(0)) + " blocks x " + std::to_string(p.visits_per_block.value_or(2)) + " visits";
+  if (p.visit_s) text += " of " + short_number(*p.visit_s) + " s";
+  return text;
+}
+
+std::vector<std::vector<const Run*>> groups_of(const Study& study) {
   std::vector<Runs> groups;
   const auto key = [](const Run& r) { return std::tie(r.model, r.phase, r.batch, r.seq); };
   for (const Run& run : study.runs) {
@@ -225,6 +218,24 @@ std::vector<TableText> tables_of(const Study& study) {
     else
       group->push_back(&run);
   }
+  return groups;
+}
+
+const Run& reference_of(const std::vector<const Run*>& group) {
+  const auto fp32 = std::find_if(group.begin(), group.end(), [](const Run* r) { return r->format == "fp32"; });
+  return fp32 != group.end() ? **fp32 : *group.front();
+}
+
+const Comparison* comparison_of(const Study& study, const Run& reference, const Run& run) {
+  for (const Comparison& c : study.comparisons)
+    if (std::tie(c.model, c.a, c.b, c.phase, c.batch, c.seq) ==
+        std::tie(run.model, reference.format, run.format, run.phase, run.batch, run.seq))
+      return &c;
+  return nullptr;
+}
+
+std::vector<TableText> tables_of(const Study& study) {
+  std::vector<Runs> groups = groups_of(study);
   std::vector<TableText> tables;
   tables.reserve(groups.size());
   for (Runs& runs : groups) tables.push_back(Builder(study, std::move(runs)).build());

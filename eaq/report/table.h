@@ -17,7 +17,16 @@ struct TableText {
   bool of_words = false;  ///< cells are words, which stand to the left
 };
 
-/// One table for each model, phase and shape, in the order of the runs.
+/// "8 blocks x 2 visits of 4.00 s".
+std::string timing_method(const ProtocolRecord& protocol);
+
+/// The runs of each model, phase and shape, in the order in which they come.
+std::vector<std::vector<const Run*>> groups_of(const Study& study);
+/// The run that the others of its group are compared with: fp32, or the first. What a comparison of `run` with it found, or null.
+const Run& reference_of(const std::vector<const Run*>& group);
+const Comparison* comparison_of(const Study& study, const Run& reference, const Run& run);
+
+/// One table for each group.
 std::vector<TableText> tables_of(const Study& study);
 
 /// Refusals, and why there are no joules: what holds for the whole study.

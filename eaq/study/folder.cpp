@@ -126,6 +126,9 @@ std::vector<std::string> ResultFolder::write(const StudyOutcome& outcome) const 
     write_samples(path_ / "samples.csv.zst", outcome.samples);
     names.emplace_back("samples.csv.zst");
   }
+  const PageInput page = page_input(printable((path_ / "study.json").string()), outcome.study, outcome.samples, outcome.visits);
+  write_text(path_ / page_name, html_page({page}, {}));
+  names.emplace_back(page_name);
   write_text(path_ / "study.json", to_json(outcome.study));
   return names;
 }

@@ -128,8 +128,9 @@ class ResultFolder {
   ResultFolder& operator=(const ResultFolder&) = delete;
   const std::filesystem::path& path() const { return path_; }
 
-  /// study.json, study.md, study.csv, and where something was timed visits.csv and samples.csv.zst. Each appears whole or not at
-  /// all; study.json comes last, so that it is there only where the others are. Returns the names written.
+  static constexpr const char* page_name = "report.html";
+  /// study.json, study.md, study.csv, report.html, and where something was timed visits.csv and samples.csv.zst. Each appears
+  /// whole or not at all; study.json comes last, so that it is there only where the others are. Returns the names written.
   std::vector<std::string> write(const StudyOutcome& outcome) const;
   /// profile.json, likewise last, and of each way that was measured visits-WAY.csv and samples-WAY.csv.zst.
   std::vector<std::string> write(const ProfileOutcome& outcome) const;
