@@ -139,8 +139,11 @@ struct PageInput {
   std::string no_power;  ///< why `power` is empty
 };
 PageInput page_input(std::string name, const Study& study, const SampleRecord& samples, std::span<const Visit> visits);
-/// A study.json or profile.json, or the folder that holds one; power from samples.csv.zst and visits.csv beside it, where they
-/// are. Error{input} for anything else.
+/// Of a profile: what the meters said by each way ("loops") of weighing its parts.
+PageInput page_input(std::string name, const Profile& profile,
+                     const std::vector<std::pair<std::string, const SampleRecord*>>& samples);
+/// A study.json or profile.json, or the folder that holds one; power from samples.csv.zst and visits.csv (of a profile
+/// samples-WAY.csv.zst) beside it, where they are. Error{input} for anything else.
 PageInput read_page_input(const std::filesystem::path& path);
 
 struct PageOptions {

@@ -132,7 +132,7 @@ class ResultFolder {
   /// study.json, study.md, study.csv, report.html, and where something was timed visits.csv and samples.csv.zst. Each appears
   /// whole or not at all; study.json comes last, so that it is there only where the others are. Returns the names written.
   std::vector<std::string> write(const StudyOutcome& outcome) const;
-  /// profile.json, likewise last, and of each way that was measured visits-WAY.csv and samples-WAY.csv.zst.
+  /// profile.json, likewise last, report.html, and of each way that was measured visits-WAY.csv and samples-WAY.csv.zst.
   std::vector<std::string> write(const ProfileOutcome& outcome) const;
 
  private:

@@ -69,6 +69,29 @@ std::vector<PowerVisit> visits_of(std::span<const Visit> visits) {
   return all;
 }
 
+constexpr const char* no_zone = "no meter gave a power or a counter";
+
+void add_traces(PageInput& input, const std::string& way, const SampleRecord& samples) {
+  for (PowerTrace& trace : traces_of(samples)) {
+    trace.zone += ", " + way;
+    input.power.push_back(std::move(trace));
+  }
+}
+
+// samples-WAY.csv.zst, in the order of their names.
+std::vector<std::pair<std::string, std::filesystem::path>> samples_of_ways(const std::filesystem::path& folder) {
+  const std::string begin = "samples-", end = ".csv.zst";
+  std::vector<std::pair<std::string, std::filesystem::path>> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.empty() ? "." : folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.size() > begin.size() + end.size() && name.starts_with(begin) && name.ends_with(end))
+      found.emplace_back(name.substr(begin.size(), name.size() - begin.size() - end.size()), entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 std::filesystem::path result_in(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) return path;
@@ -81,7 +104,14 @@ std::filesystem::path result_in(const std::filesystem::path& path) {
 
 PageInput page_input(std::string name, const Study& study, const SampleRecord& samples, std::span<const Visit> visits) {
   PageInput input{std::move(name), study, traces_of(samples), visits_of(visits), ""};
-  if (input.power.empty()) input.no_power = "no meter gave a power or a counter";
+  if (input.power.empty()) input.no_power = no_zone;
+  return input;
+}
+
+PageInput page_input(std::string name, const Profile& profile,
+                     const std::vector<std::pair<std::string, const SampleRecord*>>& samples) {
+  PageInput input{std::move(name), profile, {}, {}, no_zone};
+  for (const auto& [way, record] : samples) add_traces(input, way, *record);
   return input;
 }
 
@@ -98,13 +128,18 @@ PageInput read_page_input(const std::filesystem::path& path) {
     input.result = study_from_json(text, name);  // which says what is wrong with any other
   std::error_code error;
   const std::filesystem::path folder = file.parent_path();
-  if (std::filesystem::exists(folder / "visits.csv", error)) input.visits = visits_of(read_visits(folder / "visits.csv"));
-  if (std::filesystem::exists(folder / "samples.csv.zst", error)) {
-    input.power = traces_of(read_samples(folder / "samples.csv.zst"));
-    if (input.power.empty()) input.no_power = "no meter gave a power or a counter";
-  } else {
-    input.no_power = "the samples (samples.csv.zst) are not beside the result";
+  input.no_power = no_zone;
+  if (std::holds_alternative<Profile>(input.result)) {
+    const auto ways = samples_of_ways(folder);
+    for (const auto& [way, samples] : ways) add_traces(input, printable(way), read_samples(samples));
+    if (ways.empty()) input.no_power = "the samples (samples-WAY.csv.zst) are not beside the result";
+    return input;
   }
+  if (std::filesystem::exists(folder / "visits.csv", error)) input.visits = visits_of(read_visits(folder / "visits.csv"));
+  if (std::filesystem::exists(folder / "samples.csv.zst", error))
+    input.power = traces_of(read_samples(folder / "samples.csv.zst"));
+  else
+    input.no_power = "the samples (samples.csv.zst) are not beside the result";
   return input;
 }
 

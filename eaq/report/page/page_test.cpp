@@ -190,6 +190,17 @@ TEST(Page, ACounterAloneGivesThePowerBetweenItsEdges) {
   EXPECT_DOUBLE_EQ(input.power[0].watts[1].value, 50);
 }
 
+TEST(Page, OfAProfileTracesAreNamedByTheirWay) {
+  ZoneRecord zone;
+  zone.name = "nvml:GPU-0";
+  for (int i = 0; i < 10; ++i) zone.samples.push_back({Seconds(i), std::nullopt, Watts(100 + i), Fault::none, ""});
+  const SampleRecord record{{zone}, 0};
+  const PageInput input = page_input("p", small_profile(), {{"loops", &record}});
+  ASSERT_EQ(input.power.size(), 1u);
+  EXPECT_EQ(input.power[0].zone, "nvml:GPU-0, loops");
+  EXPECT_TRUE(has(html_page({input}, {}), "Power of nvml:GPU-0, loops"));
+}
+
 TEST(Page, WhatIsNoResultIsAnErrorThatNamesTheFile) {
   EXPECT_THROW(read_page_input(std::string(EAQ_SOURCE_DIR) + "/docs"), Error);
   EXPECT_THROW(read_page_input("/nowhere/study.json"), Error);

@@ -80,12 +80,14 @@ PageChart trace_chart(const PowerTrace& trace, const PageInput& input) {
       {{"data", {{"values", points}}},
        {"mark", {{"type", "line"}, {"interpolate", "step-after"}, {"strokeWidth", 1}, {"color", "var(--ink)"}}},
        {"encoding", {{"x", time}, {"y", watts}}}});
-  return {"Power of " + trace.zone,
-          trace.label + "; at most 1500 points, the least and the largest of each stretch; bands are visits.",
-          "It drew from " + short_number(low) + " to " + short_number(high) + " W over " +
-              with_decimals(trace.watts.back().time - trace.watts.front().time, 0) +
-              " s. The table below has the mean of each format.",
-          spec};
+  const bool bands = !input.visits.empty();
+  return {
+      "Power of " + trace.zone,
+      trace.label + "; at most 1500 points, the least and the largest of each stretch" + (bands ? "; bands are visits." : "."),
+      "It drew from " + short_number(low) + " to " + short_number(high) + " W over " +
+          with_decimals(trace.watts.back().time - trace.watts.front().time, 0) + " s." +
+          (bands ? " The table below has the mean of each format." : ""),
+      spec};
 }
 
 PageChart visits_chart(const PageInput& input) {

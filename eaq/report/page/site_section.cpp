@@ -191,8 +191,7 @@ std::string profile_section(const PageInput& input, const Profile& profile, cons
             folded("Every correlation", html(correlations_table(*profile.correlations)));
   text += verdicts(profile);
   if (const auto table = cost_table({&profile.run}, options)) text += heading(3, "A million inferences") + html(*table);
-  if (!input.power.empty() || !input.visits.empty()) text += power_section(input);
-  return text;
+  return text + power_section(input);
 }
 
 }  // namespace eaq::page
