@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "eaq/base/base.h"
 #include "eaq/cli/program.h"
@@ -68,6 +69,16 @@ Profile whole() {
 TEST(ProfileSchema, HoldsOfWhatAProfileIsWrittenAs) {
   EXPECT_EQ(errors_of(least()), "");
   EXPECT_EQ(errors_of(whole()), "");
+}
+
+TEST(ProfileSchema, HoldsOfTheProfilesThatAreKept) {
+  int kept = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(EAQ_SOURCE_DIR) + "/docs/results")) {
+    if (!entry.path().filename().string().starts_with("profile-")) continue;
+    EXPECT_EQ(program::schema_errors(program::profile_schema(), read_text(entry.path() / "profile.json")), "") << entry.path();
+    ++kept;
+  }
+  EXPECT_GT(kept, 0);
 }
 
 TEST(ProfileSchema, NoticesWhatNoProfileSays) {
