@@ -29,8 +29,8 @@ std::set<std::string> options_in(const std::string& text) {
 TEST(Docs, CommandsPageAndHelpNameTheSameOptions) {
   const std::set<std::string> page = options_in(read_source("docs/commands.md"));
   std::set<std::string> help{"--version"};
-  for (const char* command :
-       {"study", "evaluate", "logits", "tokenize", "generate", "inspect", "measure", "compare", "report", "meter", "doctor"}) {
+  for (const char* command : {"study", "profile", "evaluate", "logits", "tokenize", "generate", "inspect", "measure", "compare",
+                              "report", "meter", "doctor"}) {
     const Outcome outcome = run(std::string(command) + " --help");
     // Spaces stand before what is an option; "--meter" inside a sentence of another's help is none.
     std::istringstream lines(outcome.out);

@@ -195,8 +195,9 @@ ClaimRecord stands(const Evidence& e, const std::string& claim, const Profile& p
   }
   if (chosen == 0 || chosen == rows.size()) return not_testable(claim, "none of these rows has an impact of its own");
   const auto [place, p] = standing(rows);
-  const std::string evidence = fmt::format("by {}, {} of {} rows stand on average above {:.0f} % of all (p {:.3f})", e.by(),
-                                           chosen, rows.size(), place * 100, p);
+  const std::string evidence =
+      fmt::format("by {}, {} of {} rows stand on average above {:.0f} % of all ({})", e.by(), chosen, rows.size(), place * 100,
+                  p < 0.001 ? std::string("p < 0.001") : fmt::format("p {:.3f}", p));
   return judged(claim, p < 0.05 ? std::optional((place > 0.5) == high) : std::nullopt, evidence);
 }
 
@@ -239,7 +240,7 @@ ClaimRecord advised(const std::string& claim, const Profile& profile, const std:
       fmt::format("of {} groups {} say so, {} the opposite{}, {} neither", same + opposite + open, same, opposite, others, open);
   if (same + opposite + open == 0) return not_testable(claim, "the profile has no guidelines for them");
   if (opposite > 0) return contradicted(claim, evidence);
-  return same > 0 ? confirmed(claim, evidence) : not_testable(claim, evidence);
+  return same > open ? confirmed(claim, evidence) : not_testable(claim, evidence);
 }
 
 // The study's two rules, which it found in fp16, in each format that there is advice for.
