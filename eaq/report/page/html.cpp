@@ -82,7 +82,8 @@ std::string script_safe(const Json& json) {
 
 std::string html(const PageTable& table) {
   const std::vector<bool> numbers = of_numbers(table);
-  std::string text = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" + escaped(table.caption) +
+  const std::string wide = table.header.size() > 9 ? " wide" : "";  // printed across
+  std::string text = "<div class=\"scroll" + wide + "\" tabindex=\"0\" role=\"region\" aria-label=\"" + escaped(table.caption) +
                      "\">\n<table" + (table.sortable && table.rows.size() > 1 ? " class=\"sortable\"" : "") + "><caption><span>" +
                      escaped(table.caption) + "</span></caption>\n<thead><tr>";
   for (std::size_t c = 0; c < table.header.size(); ++c)

@@ -93,6 +93,18 @@ std::string listed(const std::vector<std::string>& items) {
   return text;
 }
 
+// A row a figure and a column a format: a page, printed or on a phone, is higher than wide.
+PageTable transposed(const PageTable& table) {
+  PageTable turned{table.caption, {"figure"}, {}, table.notes, false};
+  for (const auto& row : table.rows) turned.header.push_back(row.front().text);
+  for (std::size_t c = 1; c < table.header.size(); ++c) {
+    auto& cells = turned.rows.emplace_back();
+    cells.emplace_back(table.header[c]);
+    for (const auto& row : table.rows) cells.emplace_back(row[c].text);
+  }
+  return turned;
+}
+
 // Every figure of every run, with its bounds.
 PageTable all_figures(const Runs& group) {
   const Run& first = *group.front();
@@ -175,7 +187,7 @@ std::string study_section(const PageInput& input, const Study& study, const Page
     text += html(of_text(tables[g])) + paragraph(tables[g].method + ". Intervals hold 95 %.", "method");
     if (const auto chart = pareto_chart(study, groups[g])) text += html(*chart);
     if (const auto chart = cost_chart(study, groups[g])) text += html(*chart);
-    text += folded("Every figure", html(all_figures(groups[g])));
+    text += folded("Every figure", html(transposed(all_figures(groups[g]))));
     all.insert(all.end(), groups[g].begin(), groups[g].end());
   }
   if (!study.comparisons.empty()) text += folded("Every comparison", html(comparisons_table(study)));
