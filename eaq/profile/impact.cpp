@@ -32,6 +32,12 @@ std::vector<Change> changes_of(const Graph& graph, const ImpactOptions& options)
   return changes;
 }
 
+bool is_emulated(const std::string& format, const Device& device) {
+  if (format.empty()) return false;
+  const SupportLevel level = device.backend->support(format_named(format), *device.context).level;
+  return level == SupportLevel::refused || level == SupportLevel::emulated;
+}
+
 // The reference but for one change; all else is shared with it.
 std::shared_ptr<const PackedModel> changed(const Model& model, const PackedModel& reference, const Change& change) {
   if (change.format.empty()) {
@@ -70,7 +76,7 @@ std::vector<Impact> impacts(const Model& model, const std::shared_ptr<const Pack
     if (interrupted()) break;  // part of the data is another sample than the others'
     for (std::size_t i = 0; i < count; ++i) {
       Impact impact = impact_of(changes[first + i], qualities[0], qualities[i + 1]);
-      impact.emulated = models[i + 1]->report().emulated;
+      impact.emulated = is_emulated(changes[first + i].format, reference->device());
       if (options.on_result) options.on_result(impact);
       all.push_back(std::move(impact));
     }

@@ -99,6 +99,8 @@ void Profiler::add_rows() {
         std::any_of(program.steps.begin(), program.steps.end(), [&](const Step& step) { return step.site == node.site; });
     const Value out = std::visit([](const auto& op) { return op.out; }, node.op);
     add_row(node.site, node.kind, runs ? "" : writer(out));
+    if (!runs && outcome_.profile.sites.back().fused_into.empty())
+      outcome_.profile.sites.back().notes.push_back("fusions leave nothing of it to be done");
     if (const auto* embedding = std::get_if<EmbeddingNode>(&node.op))
       add_row(embedding->position_site, StepKind::embedding, node.site);
   }
@@ -126,6 +128,11 @@ void Profiler::go_on_from(const Profile& earlier) {
     mine->notes = row.notes.empty() ? fresh.notes : row.notes;
   }
   now.additivity = earlier.additivity;
+  // All that was typed, one after the other, as a study's --like has it.
+  std::vector<std::string> command = earlier.manifest.command;
+  command.emplace_back("--then");
+  command.insert(command.end(), now.manifest.command.begin(), now.manifest.command.end());
+  now.manifest.command = std::move(command);
   now.run = earlier.run;
   now.manifest.seconds = earlier.manifest.seconds;
 }
