@@ -82,25 +82,29 @@ void Profiler::add_row(const std::string& name, StepKind kind, const std::string
   outcome_.profile.sites.push_back(std::move(row));
 }
 
-// The steps that run, and what fusions made part of them: whatever a node of the graph gives is written by some step.
+// The steps that run, and what fusions made part of them. Whatever a fused node gives is written by the step that it went into;
+// where a selection of rows moved up, its value is another one by then, and the step is the one before it.
 void Profiler::add_rows() {
   SessionOptions options = session_options(data_.shape, device_);
   options.feeds_back = false;
   const Session session(packed_, options);
   const Program& program = session.program_for(data_.batches.front().view());
-  const auto writer = [&](Value value) -> std::string {
+  const auto writer = [&](Value value) -> const Step* {
     for (const Step& step : program.steps)
       for (const Value written : writes_of(step.op))
-        if (written == value) return step.site;
-    return "";
+        if (written == value) return &step;
+    return nullptr;
   };
+  std::string before;  // the latest node that runs as a step
   for (const Node& node : job_.model.graph.nodes) {
     const bool runs =
         std::any_of(program.steps.begin(), program.steps.end(), [&](const Step& step) { return step.site == node.site; });
-    const Value out = std::visit([](const auto& op) { return op.out; }, node.op);
-    add_row(node.site, node.kind, runs ? "" : writer(out));
-    if (!runs && outcome_.profile.sites.back().fused_into.empty())
-      outcome_.profile.sites.back().notes.push_back("fusions leave nothing of it to be done");
+    if (runs) before = node.site;
+    const Step* step = writer(std::visit([](const auto& op) { return op.out; }, node.op));
+    const bool selects = std::holds_alternative<SelectOp>(node.op);
+    add_row(node.site, node.kind, runs || selects ? "" : step != nullptr ? step->site : before);
+    if (selects && !runs)
+      outcome_.profile.sites.back().notes.push_back("rows are selected further up: nothing of it is left to do");
     if (const auto* embedding = std::get_if<EmbeddingNode>(&node.op))
       add_row(embedding->position_site, StepKind::embedding, node.site);
   }
