@@ -198,12 +198,15 @@ std::vector<PageChart> site_cost_charts(const Profile& profile) {
         {{"x", field("v", "quantitative", joules ? "mJ per run" : "ms per run")}, {"color", scale_of("kind", kinds, "kind")}}}},
       {{"transform", {{{"filter", "datum.low != null"}}}},
        {"mark", {{"type", "rule"}, {"color", "var(--ink)"}}},
-       {"encoding", {{"x", {{"field", "low"}, {"type", "quantitative"}}}, {"x2", {{"field", "high"}}}}}},
-      {{"transform", {{{"filter", "datum.place != null"}}}},
-       {"mark", {{"type", "tick"}, {"color", "var(--ink)"}, {"thickness", 2}, {"size", 10}}},
-       {"encoding", {{"x", {{"field", "place"}, {"type", "quantitative"}}}}}}};
-  std::string method = joules ? "Bars: loops over the site alone, with 95 % intervals; ticks: in place."
-                              : "Loops over the site alone, with 95 % intervals.";
+       {"encoding", {{"x", {{"field", "low"}, {"type", "quantitative"}}}, {"x2", {{"field", "high"}}}}}}};
+  const bool in_place =
+      joules && std::any_of(sites.begin(), sites.end(), [](const SiteRecord* s) { return s->mJ_in_place.has_value(); });
+  if (in_place)  // a layer without a value has no extent, of which Vega warns
+    spec["layer"].push_back({{"transform", {{{"filter", "datum.place != null"}}}},
+                             {"mark", {{"type", "tick"}, {"color", "var(--ink)"}, {"thickness", 2}, {"size", 10}}},
+                             {"encoding", {{"x", {{"field", "place"}, {"type", "quantitative"}}}}}});
+  std::string method = "Bars: each part in a loop within the whole program, with 95 % intervals";
+  method += in_place ? "; ticks: in place." : ".";
   if (all > sites.size()) method += " The " + std::to_string(sites.size()) + " largest of " + std::to_string(all) + ".";
   return {{joules ? "Joules of each part" : "Time of each part", method, words, spec}};
 }
