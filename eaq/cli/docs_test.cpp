@@ -62,9 +62,9 @@ TEST(Readme, ItsCommandsRun) {
   int study = 0;
   for (std::string command : commands) {
     command = std::regex_replace(command, std::regex("path/to/gpt2"), "tiny-gpt2");
-    if (command.starts_with("study") || command.starts_with("evaluate")) command += " --limit 2 --quiet";
-    if (command.starts_with("study"))
-      command += " --blocks 2 --min-seconds 0.01 --meter none --out readme-" + std::to_string(++study);
+    const bool times = command.starts_with("study") || command.starts_with("profile");
+    if (times || command.starts_with("evaluate")) command += " --limit 2 --quiet";
+    if (times) command += " --blocks 2 --min-seconds 0.01 --meter none --out readme-" + std::to_string(++study);
     const Outcome outcome = run(command);
     EXPECT_EQ(outcome.code, 0) << command << "\n" << outcome.err;
     EXPECT_NE(outcome.out + outcome.err, "") << command;  // measure leaves standard output to its command
