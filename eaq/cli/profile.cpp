@@ -8,7 +8,7 @@ namespace {
 
 struct ProfileCommand {
   std::string model;
-  ProfileOptions options{.study = {.blocks = 4}, .ways = {}, .impact = {"fp16", "int8"}};
+  ProfileOptions options{.study = {.blocks = 1}, .ways = {}, .impact = {"fp16", "int8"}};
   std::vector<int> ways;
   bool no_impact = false, resume = false;
   MeterChoice meters;

@@ -48,7 +48,7 @@ struct WeighOptions {
   Way way = Way::loops;
   double loop = 0.5;  ///< loops: time of the repeats over that of the program
   int passes = 4;     ///< in place
-  int blocks = 4;
+  int blocks = 1;
   Seconds visit{0};  ///< as BlockOptions::min_seconds
   std::uint64_t seed = 0;
   ZoneRole device = ZoneRole::cpu;
