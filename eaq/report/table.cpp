@@ -143,7 +143,8 @@ class Builder {
     }
     const bool none = std::none_of(runs_.begin(), runs_.end(), [](const Run* run) { return run->quality.has_value(); });
     for (const auto& [formats, reason] : reasons)
-      table_.notes.push_back("No quality" + (none && reasons.size() == 1 ? "" : " for " + formats) + ": " + reason);
+      table_.notes.push_back(
+          std::string("No quality").append(none && reasons.size() == 1 ? "" : " for " + formats).append(": ").append(reason));
   }
 
   // What ran, where the format's name alone would mislead.

@@ -61,7 +61,8 @@ struct alignas(64) Scratch {
 
 }  // namespace
 
-struct CpuContext::State {
+// What several threads write lies on lines of its own.
+struct CpuContext::State {  // NOLINT(clang-analyzer-optin.performance.Padding)
   // The loop under way. Written by the caller between loops.
   const std::function<void(std::int64_t, int)>* body = nullptr;
   std::int64_t tasks = 0;
