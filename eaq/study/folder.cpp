@@ -74,8 +74,7 @@ bool ResultFolder::holds_finished(const std::filesystem::path& folder) const {
 }
 
 std::string ResultFolder::take(const std::filesystem::path& folder) {
-  const std::string finished =
-      "holds a finished " + word(kind_) + ", which is not overwritten; name another folder, or remove it";
+  std::string finished = "holds a finished " + word(kind_) + ", which is not overwritten; name another folder, or remove it";
   if (holds_finished(folder)) return finished;
   Lock state = Lock::replaced;
   std::error_code error;

@@ -49,7 +49,7 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
 
 class TimedProgram {
  public:
-  TimedProgram(std::shared_ptr<const PackedModel> packed, std::shared_ptr<const TimedData> data);
+  TimedProgram(const std::shared_ptr<const PackedModel>& packed, std::shared_ptr<const TimedData> data);
   /// One run: iterations cycle through the batches. Returns when the run before this one is over, on a device that works by
   /// itself; finish() when all are.
   Matrix run(std::int64_t iteration, StepListener* listener);

@@ -104,7 +104,7 @@ void Profiler::add_rows() {
     const bool selects = std::holds_alternative<SelectOp>(node.op);
     add_row(node.site, node.kind, runs || selects ? "" : step != nullptr ? step->site : before);
     if (selects && !runs)
-      outcome_.profile.sites.back().notes.push_back("rows are selected further up: nothing of it is left to do");
+      outcome_.profile.sites.back().notes.emplace_back("rows are selected further up: nothing of it is left to do");
     if (const auto* embedding = std::get_if<EmbeddingNode>(&node.op))
       add_row(embedding->position_site, StepKind::embedding, node.site);
   }

@@ -166,7 +166,7 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
   return data;
 }
 
-TimedProgram::TimedProgram(std::shared_ptr<const PackedModel> packed, std::shared_ptr<const TimedData> data)
+TimedProgram::TimedProgram(const std::shared_ptr<const PackedModel>& packed, std::shared_ptr<const TimedData> data)
     : data_(std::move(data)),
       session_(packed, session_options(data_->shape, packed->device())),
       feeds_back_(session_options(data_->shape, packed->device()).feeds_back) {}

@@ -32,8 +32,8 @@ std::string row_html(const std::vector<PageCell>& row, const std::vector<bool>& 
     if (cell.value && std::isfinite(*cell.value)) std::snprintf(value, sizeof value, " data-v=\"%.12g\"", *cell.value);
     const std::string shown = cell.text.empty() ? "<span class=\"none\" title=\"not available\">-</span>" : escaped(cell.text);
     const std::string kind = numbers[c] ? " class=\"n\"" : cell.text.size() > 28 ? " class=\"long\"" : "";
-    text +=
-        c == 0 ? "<th scope=\"row\"" + std::string(value) + ">" + shown + "</th>" : "<td" + kind + value + ">" + shown + "</td>";
+    text.append(c == 0 ? "<th scope=\"row\"" : "<td").append(c == 0 ? "" : kind).append(value).append(">");
+    text.append(shown).append(c == 0 ? "</th>" : "</td>");
   }
   return text + "</tr>\n";
 }

@@ -14,7 +14,7 @@ std::string joined(const std::vector<std::string>& parts, const char* separator)
 
 std::string facts_of(const std::map<std::string, std::string>& facts) {
   std::string text;
-  for (const auto& [name, value] : facts) text += (text.empty() ? "" : ", ") + name + " " + value;
+  for (const auto& [name, value] : facts) text.append(text.empty() ? "" : ", ").append(name).append(" ").append(value);
   return text;
 }
 

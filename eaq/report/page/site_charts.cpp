@@ -16,6 +16,7 @@ std::vector<std::string> kinds_by_cost(const std::vector<const SiteRecord*>& sit
   std::map<std::string, double> sums;
   for (const SiteRecord* site : sites) sums[site->kind] += cost(*site);
   std::vector<std::string> kinds;
+  kinds.reserve(sums.size());
   for (const auto& [kind, sum] : sums) kinds.push_back(kind);
   std::sort(kinds.begin(), kinds.end(), [&](const std::string& a, const std::string& b) { return sums[a] > sums[b]; });
   return kinds;
@@ -217,7 +218,7 @@ std::vector<PageChart> impact_charts(const Profile& profile) {
   const auto names = short_names(profile.sites);
   Json rows = Json::array();
   std::vector<std::string> order;
-  const ImpactEntry* worst = nullptr;
+  const ImpactEntry* worst = &entries.front();
   double least = INFINITY;
   for (const ImpactEntry& e : entries)
     if (e.impact->kl.mean > 0) least = std::min(least, e.impact->kl.mean);
@@ -225,7 +226,7 @@ std::vector<PageChart> impact_charts(const Profile& profile) {
   for (const ImpactEntry& e : entries) {
     const std::string& name = names.at(e.site);
     if (std::find(order.begin(), order.end(), name) == order.end()) order.push_back(name);
-    if (worst == nullptr || e.impact->kl.mean > worst->impact->kl.mean) worst = &e;
+    if (e.impact->kl.mean > worst->impact->kl.mean) worst = &e;
     rows.push_back({{"site", name},
                     {"whole", e.site},
                     {"to", e.to},
