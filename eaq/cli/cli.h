@@ -77,7 +77,8 @@ void add_model_argument(CLI::App& app, std::string& model);  ///< MODEL
 /// --device and --threads. Where models are to run on the device, one that they cannot run on is refused at once.
 void add_device_options(CLI::App& app, StudyOptions& options, bool for_models = true);
 void add_data_options(CLI::App& app, StudyOptions& options);
-void add_shape_options(CLI::App& app, StudyOptions& options);  ///< --batch, --seq, --unpadded, --phase
+/// --batch, --seq, --unpadded, --phase; without sweeps of one shape each.
+void add_shape_options(CLI::App& app, StudyOptions& options, bool sweeps = true);
 void add_base_option(CLI::App& app, StudyOptions& options);
 void add_format_option(CLI::App& app, StudyOptions& options);  ///< --format or --recipe: one; and --base
 

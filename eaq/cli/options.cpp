@@ -153,26 +153,29 @@ void add_data_options(CLI::App& app, StudyOptions& options) {
       "--no-cache", [&data] { data.cache = false; }, "do not keep tokenised data in the cache folder");
 }
 
-void add_shape_options(CLI::App& app, StudyOptions& options) {
+void add_shape_options(CLI::App& app, StudyOptions& options, bool sweeps) {
+  const std::string list = sweeps ? "; a list sweeps" : "", more = sweeps ? ",..." : "";
   const CLI::Validator positive = whole_number(1, std::int64_t{1} << 20);
-  app.add_option("--batch", options.batch, "sentences, windows or sequences per run; a list sweeps")
+  app.add_option("--batch", options.batch, "sentences, windows or sequences per run" + list)
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(positive)
-      ->type_name("N,...");
-  app.add_option("--seq", options.seq, "tokens that each is padded or cut to (decode: of the prompt); a list sweeps")
+      ->type_name("N" + more);
+  app.add_option("--seq", options.seq, "tokens that each is padded or cut to (decode: of the prompt)" + list)
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(positive)
-      ->type_name("N,...");
+      ->type_name("N" + more);
   app.add_flag("--unpadded", options.unpadded, "sentences at their own lengths");
-  app.add_option("--phase", options.phases, "forward, prefill or decode (default: forward, and decode where a model generates)")
+  app.add_option(
+         "--phase", options.phases,
+         std::string("forward, prefill or decode (default: forward") + (sweeps ? ", and decode where a model generates)" : ")"))
       ->delimiter(',')
       ->allow_extra_args(false)
       ->transform(choice_among({{"forward", static_cast<int>(Phase::forward)},
                                 {"prefill", static_cast<int>(Phase::prefill)},
                                 {"decode", static_cast<int>(Phase::decode)}}))
-      ->type_name("PHASE,...");
+      ->type_name("PHASE" + more);
 }
 
 void add_base_option(CLI::App& app, StudyOptions& options) {

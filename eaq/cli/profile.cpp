@@ -20,7 +20,7 @@ void bind(CLI::App& app, ProfileCommand& command) {
   StudyOptions& study = command.options.study;
   add_model_argument(app, command.model);
   add_format_option(app, study);
-  add_shape_options(app, study);
+  add_shape_options(app, study, false);
   app.add_option("--ways", command.ways,
                  "how joules are told apart: loops (each step in a loop within the program), in-place (steps doubled at random); "
                  "default: both, without a meter loops")
