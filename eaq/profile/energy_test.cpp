@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <fstream>
-#include <numeric>
 
 #include "eaq/profile/profile.h"
 
@@ -69,7 +68,6 @@ TEST_P(EitherWay, StepsAreFoundExactlyWhereNothingScatters) {
 
 TEST_P(EitherWay, IntervalsHoldTheTruthInAboutNineteenOfTwenty) {
   const Truth truth = unequal(23);
-  const double whole = std::accumulate(truth.steps.begin(), truth.steps.end(), 0.0);
   const Design design = design_of(GetParam(), truth);
   int held = 0, all = 0, sums = 0, errors = 0;
   constexpr int repeats = 120;
@@ -85,7 +83,6 @@ TEST_P(EitherWay, IntervalsHoldTheTruthInAboutNineteenOfTwenty) {
   EXPECT_GT(static_cast<double>(held) / all, 0.85);
   EXPECT_GT(static_cast<double>(sums) / repeats, 0.90);
   EXPECT_EQ(errors, 0);
-  EXPECT_GT(whole, 0);
 }
 
 TEST_P(EitherWay, AStepThatNoVisitRepeatsLeavesNothingToTell) {

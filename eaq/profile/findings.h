@@ -16,7 +16,10 @@ namespace eaq {
 /// the joules speaks as loud as one of 30 %. Intervals: percentile bootstrap over rows (1000 resamples, one seed), which covers
 /// too little under about twenty rows. A term that goes with the others in every row cannot be told from them: it is 0 without an
 /// interval, they carry it, and a note says so. Nothing where fewer than 4 rows can be used.
-std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites);
+///
+/// `idle_W` is the device's idle power where it was measured: it then is the static power, and only the two others are fitted. A
+/// device at its power cap draws the same in every row, so that there a fit would take all of the cap for static.
+std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites, std::optional<double> idle_W = {});
 
 /// Sets bound_by of each row that has a time: the largest of its three terms, "static", "arithmetic" or "memory".
 void name_bounds(std::span<SiteRecord> sites, const RooflineRecord& roofline);

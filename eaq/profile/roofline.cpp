@@ -18,9 +18,10 @@ struct Observation {
   Terms x{};
   double joules = 0;
   double error = 0;  // standard error of the joules, from their own interval
+  double given = 0;  // joules that are known before the fit: idle power times time
 };
 
-std::vector<Observation> observations(std::span<const SiteRecord> sites) {
+std::vector<Observation> observations(std::span<const SiteRecord> sites, double idle_W) {
   std::vector<Observation> all;
   for (const SiteRecord& s : sites) {
     const std::optional<Figure>& mJ = joules_of(s);
@@ -28,6 +29,7 @@ std::vector<Observation> observations(std::span<const SiteRecord> sites) {
     Observation o{{s.time_ms->mean * 1e-3, s.flops, s.bytes}, mJ->mean * 1e-3, 0};
     const double half = mJ->ci95 ? (mJ->ci95->second - mJ->ci95->first) / 2 : 0;
     if (std::isfinite(half)) o.error = half * 1e-3 / normal_quantile(0.975);
+    o.given = idle_W * o.x[0];
     all.push_back(o);
   }
   return all;
@@ -49,7 +51,7 @@ Normal normal_equations(std::span<const Observation> rows, std::span<const doubl
   for (double& l : n.length) l = std::sqrt(l);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto column = [&](std::size_t a) { return n.length[a] > 0 ? weight[i] * rows[i].x[a] / n.length[a] : 0; };
-    const double y = weight[i] * rows[i].joules;
+    const double y = weight[i] * (rows[i].joules - rows[i].given);
     n.squares += y * y;
     for (std::size_t a = 0; a < terms; ++a) {
       n.right[a] += column(a) * y;
@@ -103,11 +105,11 @@ std::optional<Terms> non_negative(const Normal& n, unsigned allowed) {
 }
 
 // Which terms can be told apart, in the order of the names: what goes with those before it is left out.
-unsigned distinguishable(std::span<const Observation> rows, std::span<const double> weight) {
+unsigned distinguishable(std::span<const Observation> rows, std::span<const double> weight, unsigned among = 7) {
   const Normal n = normal_equations(rows, weight);
   unsigned kept = 0;
   for (unsigned a = 0; a < terms; ++a)
-    if (n.length[a] > 0 && solve(n, kept | 1u << a)) kept |= 1u << a;
+    if ((among >> a & 1u) != 0 && n.length[a] > 0 && solve(n, kept | 1u << a)) kept |= 1u << a;
   return kept;
 }
 
@@ -136,7 +138,7 @@ std::optional<Fit> fit(std::span<const Observation> rows, std::optional<unsigned
     std::vector<double> w = weights(rows, size);
     const std::optional<Terms> c = non_negative(normal_equations(rows, w), allowed ? *allowed : distinguishable(rows, w));
     if (!c) break;
-    for (std::size_t i = 0; i < rows.size(); ++i) size[i] = std::max(predicted(*c, rows[i].x), 1e-6 * joules);
+    for (std::size_t i = 0; i < rows.size(); ++i) size[i] = std::max(rows[i].given + predicted(*c, rows[i].x), 1e-6 * joules);
     found = Fit{*c, std::move(w)};
   }
   return found;
@@ -147,7 +149,8 @@ double r_squared(std::span<const Observation> rows, const Terms& c) {
   for (const Observation& o : rows) y.push_back(o.joules);
   const double centre = mean(y);
   double left = 0, all = 0;
-  for (const Observation& o : rows) left += std::pow(o.joules - predicted(c, o.x), 2), all += std::pow(o.joules - centre, 2);
+  for (const Observation& o : rows)
+    left += std::pow(o.joules - o.given - predicted(c, o.x), 2), all += std::pow(o.joules - centre, 2);
   return all > 0 ? 1 - left / all : std::nan("");
 }
 
@@ -165,12 +168,14 @@ std::array<std::vector<double>, terms> resampled(const std::vector<Observation>&
 
 }  // namespace
 
-std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites) {
-  const std::vector<Observation> rows = observations(sites);
+std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites, std::optional<double> idle_W) {
+  const std::vector<Observation> rows = observations(sites, idle_W.value_or(0));
   if (rows.size() < terms + 1) return std::nullopt;
-  const std::optional<Fit> best = fit(rows, {});
+  constexpr unsigned time = 1, all_terms = 7;
+  const unsigned unknown = idle_W ? all_terms & ~time : all_terms;
+  const std::optional<Fit> best = fit(rows, idle_W ? std::optional(unknown) : std::nullopt);
   if (!best) return std::nullopt;
-  const unsigned kept = distinguishable(rows, best->weight);
+  const unsigned kept = distinguishable(rows, best->weight, unknown);
   const auto values = resampled(rows, kept);
 
   RooflineRecord record;
@@ -179,7 +184,10 @@ std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites) {
   for (std::size_t a = 0; a < terms; ++a) {
     const auto& [figure, unit] = figures[a];
     figure->mean = best->c[a] * unit;
-    if ((kept >> a & 1u) == 0) {
+    if ((unknown >> a & 1u) == 0) {
+      figure->mean = *idle_W;
+      record.notes.emplace_back("static power is the idle power measured between the visits, with everything resident");
+    } else if ((kept >> a & 1u) == 0) {
       record.notes.push_back(std::string(term_names[a]) + " cannot be told from the other terms in these rows, which carry it");
     } else if (values[a].size() >= 100) {
       figure->ci95 = {percentile(values[a], 0.025) * unit, percentile(values[a], 0.975) * unit};

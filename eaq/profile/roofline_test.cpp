@@ -40,6 +40,25 @@ TEST(Roofline, FindsTheTermsOfADeviceThatIsOne) {
   EXPECT_TRUE(found->notes.empty());
 }
 
+TEST(Roofline, AtAPowerCapStaticPowerIsTheIdlePowerAndNotTheCap) {
+  // A device that draws 700 W whatever it does, 130 of them idle: time is what arithmetic and memory take at that power.
+  auto rows = rows_of(40, 130, 0.5, 60, 0, 6);
+  for (SiteRecord& s : rows) {
+    const double spent = (0.5 * s.flops + 60 * s.bytes) * 1e-9;  // mJ
+    s.time_ms = figure(spent / (700 - 130), 0);
+    s.mJ = figure(700 * s.time_ms->mean, 0);
+  }
+  const auto blind = fit_roofline(rows), found = fit_roofline(rows, 130);
+  ASSERT_TRUE(blind && found);
+  EXPECT_NEAR(blind->static_W.mean, 700, 1);
+  EXPECT_EQ(found->static_W.mean, 130);
+  EXPECT_NEAR(found->pJ_per_flop.mean, 0.5, 1e-6);
+  EXPECT_NEAR(found->pJ_per_byte.mean, 60, 1e-4);
+  EXPECT_NEAR(found->r2, 1, 1e-9);
+  ASSERT_EQ(found->notes.size(), 1u);
+  EXPECT_NE(found->notes[0].find("idle power"), std::string::npos);
+}
+
 TEST(Roofline, ItsIntervalsHoldTheTruthAboutAsOftenAsTheySay) {
   int held = 0, tries = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {

@@ -293,15 +293,6 @@ std::string guidelines_markdown(const Profile& profile) {
   return markdown_table(table);
 }
 
-std::string claims_markdown(const Profile& profile) {
-  if (profile.claims.empty()) return "";
-  TableText table;
-  table.of_words = true;
-  table.header = {"the original study (Tesla T4)", "here", "evidence"};
-  for (const ClaimRecord& c : profile.claims) table.rows.push_back({c.claim, c.verdict, c.evidence});
-  return markdown_table(table);
-}
-
 std::string table_or_nothing(const TableText& table) { return table.rows.empty() ? "" : markdown_table(table); }
 
 }  // namespace
@@ -342,7 +333,7 @@ std::string markdown_profile(const Profile& profile) {
                   list_of(all_of({additivity_lines(profile), baseline_line(profile), roofline_lines(profile)})));
   text += section("What the answers owe to each part", table_or_nothing(impact_table(profile)));
   text += section("Guidelines", guidelines_markdown(profile));
-  text += section("The original study's claims", claims_markdown(profile));
+  text += section("The original study's claims", claims_markdown(profile.claims));
   if (profile.correlations)
     text += section("Correlations", list_of(correlation_lines(profile)) + "\n" + correlations_markdown(profile));
   text += section("Every part", table_or_nothing(row_table(profile)));

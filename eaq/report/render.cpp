@@ -57,11 +57,12 @@ std::string markdown_report(const Study& study) {
   std::string text = "# eaq study\n\n";
   for (const TableText& table : tables_of(study)) text += markdown_table(table) + "\n";
   for (const std::string& line : closing_lines(study)) text += line + "\n";
+  const std::string claims = claims_markdown(study.claims);
   return text + provenance(study.manifest) +
          "\nIntervals hold 95 %. Times are from submission to completion. KL is KL(fp32 || format), mean per predicted token or "
          "sentence. Sizes are of the stored weights, 1 MiB = 1048576 bytes; peak is " +
          (study.manifest.device.uuid.empty() ? "the process's largest resident set" : "the largest use of the card's memory") +
-         " with that format alone.\n";
+         " with that format alone.\n" + (claims.empty() ? "" : "\n## The original study's claims\n\n" + claims);
 }
 
 std::string csv_table(const Study& study) {

@@ -115,6 +115,15 @@ std::string markdown_table(const TableText& table) {
   return text;
 }
 
+std::string claims_markdown(const std::vector<ClaimRecord>& claims) {
+  if (claims.empty()) return "";
+  TableText table;
+  table.of_words = true;
+  table.header = {"the original study (Tesla T4)", "here", "evidence"};
+  for (const ClaimRecord& c : claims) table.rows.push_back({c.claim, c.verdict, c.evidence});
+  return markdown_table(table);
+}
+
 std::string provenance(const Manifest& m) {
   std::string text = "\n## How this came about\n\n";
   const auto item = [&](const char* name, const std::string& value) {

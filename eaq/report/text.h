@@ -26,6 +26,7 @@ std::string screen_table(const TableText& table);
 std::string markdown_table(const TableText& table);
 /// "How this came about": the manifest as a list.
 std::string provenance(const Manifest& manifest);
+std::string claims_markdown(const std::vector<ClaimRecord>& claims);  ///< empty where there are none
 
 /// A full number, empty where it is none.
 std::string full(double value);

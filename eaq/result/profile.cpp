@@ -74,13 +74,6 @@ void fields(A& a, GuidelineRecord& g) {
 }
 
 template <class A>
-void fields(A& a, ClaimRecord& c) {
-  a("claim", c.claim);
-  a("verdict", c.verdict);
-  a("evidence", c.evidence);
-}
-
-template <class A>
 void fields(A& a, Profile& p) {
   a.schema("eaq.profile/1");
   a("interrupted", p.interrupted);

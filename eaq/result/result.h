@@ -162,12 +162,20 @@ struct Manifest {
   std::vector<DataRecord> data;
 };
 
+/// Something that the original study says, and what was seen here.
+struct ClaimRecord {
+  std::string claim;
+  std::string verdict;  ///< "confirmed", "contradicted" or "not testable here"
+  std::string evidence;
+};
+
 struct Study {
   bool interrupted = false;
   Manifest manifest;
   std::vector<Run> runs;
   std::vector<Refused> refused;
   std::vector<Comparison> comparisons;
+  std::vector<ClaimRecord> claims;  ///< results of before these were kept have none
 };
 
 // --- a profile: one model in one format, part by part. All of time, joules, flops and bytes are per run of a whole batch -------
@@ -224,13 +232,6 @@ struct CorrelationRecord {
 struct GuidelineRecord {
   std::string site_group, format;
   std::string advice;  ///< "quantise", "keep" or "no difference shown"
-  std::string evidence;
-};
-
-/// Something that the original study says, and what was seen here.
-struct ClaimRecord {
-  std::string claim;
-  std::string verdict;  ///< "confirmed", "contradicted" or "not testable here"
   std::string evidence;
 };
 

@@ -73,6 +73,7 @@ Study full_study() {
   Comparison c{"tiny-gpt2", "fp32", "fp16", "forward", 1,        128, Figure{2, {{1.9, 2.1}}, {}}, Figure{1.5, {{1.4, 1.6}}, {}},
                0.01,        0.02,   0.001,  1,         "McNemar"};
   study.comparisons = {c};
+  study.claims = {{"half the size", "confirmed", "254 of 508 MiB"}};
   return study;
 }
 

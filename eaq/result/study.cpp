@@ -28,6 +28,7 @@ void fields(A& a, Study& s) {
   a("runs", s.runs);
   a("refused", s.refused);
   a("comparisons", s.comparisons);
+  a.some("claims", s.claims);
 }
 
 }  // namespace written

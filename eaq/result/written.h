@@ -243,6 +243,13 @@ void fields(A& a, Run& r) {
 }
 
 template <class A>
+void fields(A& a, ClaimRecord& c) {
+  a("claim", c.claim);
+  a("verdict", c.verdict);
+  a("evidence", c.evidence);
+}
+
+template <class A>
 void fields(A& a, Refused& r) {
   a("model", r.model);
   a("format", r.format);

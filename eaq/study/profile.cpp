@@ -209,15 +209,18 @@ void Profiler::keep(const StepWeighing& weighing, Way way) {
     profile.run = make_run(job_, row, &timed, 0);
   }
   profile.run.notes.insert(profile.run.notes.end(), weighing.notes.begin(), weighing.notes.end());
-  // Shares are of what was measured: joules by loops, else in place, else time.
-  const auto measured = [](const SiteRecord& row) {
-    const std::optional<Figure>& best = row.mJ ? row.mJ : row.mJ_in_place ? row.mJ_in_place : row.time_ms;
-    return best ? best->mean : 0;
+  // Shares are of one quantity for all rows: joules by loops, else in place, else time.
+  const auto has = [&](std::optional<Figure> SiteRecord::*figure) {
+    return std::any_of(profile.sites.begin(), profile.sites.end(),
+                       [&](const SiteRecord& row) { return (row.*figure).has_value(); });
   };
+  const auto best = has(&SiteRecord::mJ)            ? &SiteRecord::mJ
+                    : has(&SiteRecord::mJ_in_place) ? &SiteRecord::mJ_in_place
+                                                    : &SiteRecord::time_ms;
   double sum = 0;
-  for (const SiteRecord& row : profile.sites) sum += measured(row);
+  for (const SiteRecord& row : profile.sites) sum += row.*best ? (row.*best)->mean : 0;
   for (SiteRecord& row : profile.sites)
-    if (row.time_ms && sum > 0) row.share = measured(row) / sum;
+    if (row.*best && sum > 0) row.share = (row.*best)->mean / sum;
 }
 
 ImpactRecord record_of(const Impact& impact) {
@@ -262,7 +265,7 @@ void Profiler::judge() {
 
 void Profiler::conclude() {
   Profile& profile = outcome_.profile;
-  profile.roofline = fit_roofline(profile.sites);
+  profile.roofline = fit_roofline(profile.sites, profile.run.energy ? profile.run.energy->idle_power_W : std::nullopt);
   if (profile.roofline) name_bounds(profile.sites, *profile.roofline);
   profile.correlations = correlate(profile.sites);
   profile.guidelines = guidelines(profile);

@@ -292,6 +292,7 @@ StudyOutcome Runner::run() {
   }
   progress_.reset();
   outcome_.study.interrupted = interrupted();
+  if (options_.timing) outcome_.study.claims = compare_with_original(outcome_.study);
   outcome_.study.manifest.seconds = (clock_.now() - begun_).value();
   return std::move(outcome_);
 }

@@ -104,4 +104,13 @@ std::optional<PageTable> original_table(const Study& study) {
   return table;
 }
 
+std::string claims_section(const std::vector<ClaimRecord>& claims) {
+  if (claims.empty()) return "";
+  PageTable table{"What the original study says, and what was seen here", {"claim", "verdict", "evidence"}, {}, {}};
+  for (const ClaimRecord& c : claims) table.rows.push_back({c.claim, c.verdict, c.evidence});
+  table.notes.emplace_back(
+      "Claims are those of \"Energy-Aware Quantization for LLMs\" (Jammula, Chemudupati, Ngulube, 2025), on a Tesla T4.");
+  return heading(3, "The original study's claims") + html(table);
+}
+
 }  // namespace eaq::page

@@ -20,6 +20,8 @@ std::string power_section(const PageInput& input);
 std::optional<PageTable> cost_table(const std::vector<const Run*>& runs, const PageOptions& options);
 /// The original study's figures beside these runs; empty where none is comparable.
 std::optional<PageTable> original_table(const Study& study);
+/// What the original study says, and what was seen here; empty where nothing is said.
+std::string claims_section(const std::vector<ClaimRecord>& claims);
 /// How it was done, and the manifest in full.
 std::string method_section(const Manifest& manifest, const std::string& name, const std::string& result_json);
 

@@ -155,14 +155,7 @@ std::string verdicts(const Profile& profile) {
     for (const GuidelineRecord& g : profile.guidelines) table.rows.push_back({g.site_group, g.format, g.advice, g.evidence});
     text += heading(3, "Guidelines") + html(table);
   }
-  if (!profile.claims.empty()) {
-    PageTable table{"What the original study says, and what was seen here", {"claim", "verdict", "evidence"}, {}, {}};
-    for (const ClaimRecord& c : profile.claims) table.rows.push_back({c.claim, c.verdict, c.evidence});
-    table.notes.emplace_back(
-        "Claims are those of \"Energy-Aware Quantization for LLMs\" (Jammula, Chemudupati, Ngulube, 2025), on a Tesla T4.");
-    text += heading(3, "The original study's claims") + html(table);
-  }
-  return text;
+  return text + claims_section(profile.claims);
 }
 
 std::string all_of(const std::vector<PageChart>& charts) {

@@ -193,6 +193,7 @@ std::string study_section(const PageInput& input, const Study& study, const Page
   if (!study.comparisons.empty()) text += folded("Every comparison", html(comparisons_table(study)));
   if (const auto table = cost_table(all, options)) text += heading(3, "A million inferences") + html(*table);
   if (const auto table = original_table(study)) text += heading(3, "Beside the original study") + html(*table);
+  text += claims_section(study.claims);
   return text + power_section(input);
 }
 
