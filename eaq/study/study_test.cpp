@@ -1,4 +1,5 @@
 #include "eaq/study/study.h"
+#include "eaq/report/report.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -120,6 +121,20 @@ TEST(Study, EveryRowHasQualityTimeSizeAndTheMemoryOfItsFormatAlone) {
   EXPECT_EQ(outcome.visits.size(), 2u * 2 * 2);
   ASSERT_EQ(outcome.study.comparisons.size(), 1u);
   EXPECT_TRUE(outcome.study.comparisons[0].p_value && outcome.study.comparisons[0].speedup);
+}
+
+TEST(Study, SaysOfTheOriginalStudysClaimsWhatItSaw) {
+  MeterSet none;
+  const StudyOutcome outcome = run_study(quick("tiny-distilbert", {"fp32", "fp16"}), none);
+  bool halved = false;
+  for (const ClaimRecord& claim : outcome.study.claims)
+    halved = halved || (claim.claim == "DistilBERT: fp16 halves the size" && claim.verdict == "confirmed");
+  EXPECT_TRUE(halved);
+  EXPECT_NE(markdown_report(outcome.study).find("DistilBERT: fp16 halves the size"), std::string::npos);
+  // Without times there is nothing that it could say of joules and speed.
+  StudyOptions quality = quick("tiny-distilbert", {"fp32"});
+  quality.timing = false, quality.data.limit = 1;
+  EXPECT_TRUE(run_study(quality, none).study.claims.empty());
 }
 
 TEST(Study, NamesTheDeviceAsItDescribesItself) {
