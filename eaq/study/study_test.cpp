@@ -11,6 +11,7 @@
 #include <fstream>
 #include <set>
 
+#include "eaq/report/report.h"
 #include "eaq/study/job.h"
 #include "eaq/study/rows.h"
 
