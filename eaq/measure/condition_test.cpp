@@ -68,7 +68,9 @@ TEST(Conditions, AreReadOfEveryVisitAlsoWhereTheNextHasBegun) {
   const MeasureResult result = measured(monotonic_clock());
   ASSERT_EQ(result.visits.size(), 12u);
   for (const Visit& visit : result.visits) {
-    if (visit.format == "braking") EXPECT_NE(visit.void_reason.find("brake"), std::string::npos);
+    if (visit.format == "braking") {
+      EXPECT_NE(visit.void_reason.find("brake"), std::string::npos);
+    }
     EXPECT_TRUE(visit.temperature);
   }
 }
