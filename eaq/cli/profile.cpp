@@ -81,6 +81,7 @@ int run(const ProfileCommand& typed) {
   if (command.resume && std::filesystem::exists(file)) earlier = read_profile(file);
   if (earlier) command.options.earlier = &*earlier;
   command.options.on_part = [&](const Profile& part) { write_text(file, to_json(part)); };
+  command.options.on_weighed = [&](const WeighingRecord& record) { folder.write(record); };
   catch_interrupts();
   const ProfileOutcome outcome = run_profile(command.options, meters);
   std::string list;

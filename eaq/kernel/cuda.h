@@ -42,6 +42,7 @@ class CudaContext final : public ExecutionContext {
   void synchronise() override;
   void end_run() override;
   void finish_runs(int ahead) override;
+  int most_ahead() const override { return 1; }
   void mark(std::size_t i) override;
   std::vector<Seconds> marks(std::size_t count) override;
 

@@ -85,6 +85,7 @@ class ExecutionContext {
   /// are still under way: what lets a trial keep a device busy, and still see each run's end.
   virtual void end_run() {}
   virtual void finish_runs(int /*ahead*/) {}
+  virtual int most_ahead() const { return 0; }  ///< runs that wait behind the one under way, so that the device never idles
 
   /// Marks on the device's own clock. mark(i) is passed when what was submitted before it has run; in a recording it is recorded,
   /// and passed again with each submission. marks(n) waits, and gives when 0 .. n - 1 were passed last, the first being 0.

@@ -25,8 +25,9 @@ struct Workload {
   /// One run. `iteration` counts up without end; the program cycles through its real batches by
   /// it. The listener is null where no meter asks for steps.
   std::function<void(std::int64_t iteration, StepListener* listener)> run;
-  /// Returns when every run is over: where `run` returns with its last one still under way on a device that works by itself.
+  /// Returns when every run is over: where `run` returns with some still under way on a device that works by itself.
   std::function<void()> finish = [] {};
+  int ahead = 0;  ///< how many: run() returns at the end of the run that was submitted so many calls earlier
 };
 
 // --- what the meters said -----------------------------------------------------------------------------------------------------

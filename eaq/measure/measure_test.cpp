@@ -151,6 +151,31 @@ TEST(MeasureBlocks, ARunThatOutlastsItsVisitRunsOncePerVisit) {
   for (const Visit& v : r.visits) EXPECT_EQ(v.iterations, 1);
 }
 
+// A run that is still under way when a visit begins to count, or when its last one was submitted, belongs to one window or to
+// none: with three long runs in a visit, one more or less would be a third.
+TEST(MeasureBlocks, AWindowHoldsItsRunsWholeOnADeviceThatWorksByItself) {
+  Lab lab("");
+  constexpr Seconds one(0.08);
+  Seconds before, last;  // ends of the latest two runs
+  lab.workloads.push_back({.name = "x",
+                           .model = "toy",
+                           .format = "x",
+                           .phase = "forward",
+                           .run =
+                               [&](std::int64_t, StepListener*) {
+                                 before = last;
+                                 last = std::max(last, lab.clock.now()) + one;
+                                 lab.clock.sleep_until(before);
+                               },
+                           .finish = [&] { lab.clock.sleep_until(last); },
+                           .ahead = 1});
+  const MeasureResult r = measure_blocks(lab.workloads, lab.meters, lab.clock, quick());
+  for (const Visit& v : r.visits) EXPECT_NEAR(((v.end - v.start) / one), static_cast<double>(v.iterations), 1e-9);
+  EXPECT_NEAR(r.workloads[0].latency_ms.ci95.mean, 80, 1e-6);
+  EXPECT_NEAR(r.workloads[0].p50_ms, 80, 1e-6);
+  EXPECT_NEAR(r.workloads[0].p99_ms, 80, 1e-6);
+}
+
 TEST(MeasureBlocks, IterationsGoOnFromVisitToVisit) {
   Lab lab("");
   std::vector<std::int64_t> seen;

@@ -160,31 +160,26 @@ void Measurement::visit(std::size_t workload, int block, int position, const Vis
   Visit v = describe(workload, block, position);
   std::optional<Condition> before;
   if (!condition_.valid()) before = meters_.condition();
-  std::vector<double> latencies;
+  const auto run = [&] { w.run(next_[workload]++, listener_); };
   const Seconds begun = clock_.now();
-  Seconds start = begun;
-  for (;;) {
-    const bool counts = plan.drop <= Seconds(0) || start - begun >= plan.drop;
-    if (counts && !before) {
-      before = condition_now();
-      start = clock_.now();
-    }
-    if (counts && v.iterations == 0) v.start = since_start(start);
-    w.run(next_[workload]++, listener_);
-    if (counts) ++v.iterations;
-    Seconds end = clock_.now();
-    const bool last = v.iterations > 0 && (end - begun >= plan.length || v.iterations == plan.iterations);
-    if (last) {
-      w.finish();  // the window holds its runs whole
-      end = clock_.now();
-    }
-    if (counts) {
-      latencies.push_back((end - start).value() * 1e3);
-      v.end = since_start(end);
-    }
-    start = end;
-    if (last) break;
-  }
+  while (clock_.now() - begun < plan.drop) run();
+  if (!before) before = condition_now();
+  // The window holds its runs whole, and no other: what still runs is over before it begins.
+  w.finish();
+  std::vector<double> latencies;
+  Seconds ended = clock_.now();  // the latest run
+  const auto end_of_run = [&] {
+    const Seconds now = clock_.now();
+    latencies.push_back((now - ended).value() * 1e3);
+    ended = now;
+  };
+  v.start = since_start(ended);
+  do {
+    run();
+    if (++v.iterations > w.ahead) end_of_run();
+  } while (clock_.now() - begun < plan.length && v.iterations != plan.iterations);
+  if (w.ahead > 0) w.finish(), end_of_run();
+  v.end = since_start(ended);
   auto& all = latencies_ms_[workload];
   all.insert(all.end(), latencies.begin(), latencies.end());
   if (const std::size_t half = latencies.size() / 2; half > 0) {

@@ -62,7 +62,7 @@ struct Bench {
   ExecutionContext& context() const { return *session.packed().device().context; }
   void run(std::size_t workload, StepListener* listener) {
     session.submit(prepared[workload], {.listener = listener});
-    context().finish_runs(1);  // one run waits behind the one that the device is at
+    context().finish_runs(context().most_ahead());
   }
 };
 
@@ -93,7 +93,8 @@ std::vector<Workload> workloads_of(const Weighed& weighed, const Design& design,
          .phase = weighed.phase + " " + std::string(name_of(way)) + (design.names[w].empty() ? "" : " ") + design.names[w],
          .samples_per_run = weighed.samples_per_run * passes,
          .run = [bench, w](std::int64_t, StepListener* listener) { bench->run(w, listener); },
-         .finish = [bench] { bench->context().finish_runs(0); }});
+         .finish = [bench] { bench->context().finish_runs(0); },
+         .ahead = bench->context().most_ahead()});
   return workloads;
 }
 

@@ -132,16 +132,20 @@ std::vector<std::string> ResultFolder::write(const StudyOutcome& outcome) const 
   return names;
 }
 
+std::vector<std::string> ResultFolder::write(const WeighingRecord& record) const {
+  const std::string way(name_of(record.way));
+  std::vector<std::string> names{"visits-" + way + ".csv"};
+  write_visits(path_ / names.back(), record.visits);
+  if (record.samples.zones.empty()) return names;
+  names.push_back("samples-" + way + ".csv.zst");
+  write_samples(path_ / names.back(), record.samples);
+  return names;
+}
+
 std::vector<std::string> ResultFolder::write(const ProfileOutcome& outcome) const {
   std::vector<std::string> names{"profile.json", "profile.md", "profile.csv"};
-  for (const WeighingRecord& record : outcome.weighings) {
-    const std::string way(name_of(record.way));
-    write_visits(path_ / ("visits-" + way + ".csv"), record.visits);
-    names.push_back("visits-" + way + ".csv");
-    if (record.samples.zones.empty()) continue;
-    write_samples(path_ / ("samples-" + way + ".csv.zst"), record.samples);
-    names.push_back("samples-" + way + ".csv.zst");
-  }
+  for (const WeighingRecord& record : outcome.weighings)
+    for (std::string& name : write(record)) names.push_back(std::move(name));
   write_text(path_ / "profile.md", markdown_profile(outcome.profile));
   write_text(path_ / "profile.csv", csv_sites(outcome.profile));
   std::vector<std::pair<std::string, const SampleRecord*>> samples;

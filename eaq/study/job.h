@@ -50,10 +50,11 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
 class TimedProgram {
  public:
   TimedProgram(const std::shared_ptr<const PackedModel>& packed, std::shared_ptr<const TimedData> data);
-  /// One run: iterations cycle through the batches. Returns when the run before this one is over, on a device that works by
-  /// itself; finish() when all are.
+  /// One run: iterations cycle through the batches. On a device that works by itself it returns at the end of the run that was
+  /// submitted ahead() calls earlier; finish() when all are over.
   Matrix run(std::int64_t iteration, StepListener* listener);
   void finish();
+  int ahead() const;
   const PackedModel& packed() const { return session_.packed(); }
 
  private:

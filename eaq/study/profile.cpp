@@ -180,6 +180,7 @@ void Profiler::weigh(Way way) {
   outcome_.profile.manifest.protocol.visit_s = weighing.result.visit_length.value();
   keep(weighing, way);
   outcome_.weighings.push_back({way, std::move(weighing.result.visits), std::move(weighing.result.record)});
+  if (options_.on_weighed) options_.on_weighed(outcome_.weighings.back());
 }
 
 AdditivityRecord additivity(const PartsAndWhole& parts) { return {figure(parts.sum), figure(parts.whole), figure(parts.error)}; }

@@ -201,7 +201,8 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
                          .phase = phase,
                          .samples_per_run = data->samples_per_run,
                          .run = [program](std::int64_t iteration, StepListener* listener) { program->run(iteration, listener); },
-                         .finish = [program] { program->finish(); }});
+                         .finish = [program] { program->finish(); },
+                         .ahead = program->ahead()});
   }
   const double cost = cost_of(job, rows).measure / static_cast<double>(job.shapes.size());
   const auto tell = [&](double part, std::string_view what) { progress_->update(spent_ + part * cost, what); };

@@ -79,6 +79,13 @@ StudyOutcome run_study(const StudyOptions& options, MeterSet& meters, Clock& clo
 
 // --- one model in one format, in depth ----------------------------------------------------------------------------------------
 
+/// Visits of one way, on a time axis of their own.
+struct WeighingRecord {
+  Way way{};
+  std::vector<Visit> visits;
+  SampleRecord samples;
+};
+
 struct ProfileOptions {
   StudyOptions study;     ///< one model, one format or recipe, at most one phase, batch and seq; data, device, blocks, seed
   std::vector<Way> ways;  ///< how joules are told apart; each is measured by itself
@@ -88,13 +95,8 @@ struct ProfileOptions {
   const Profile* earlier = nullptr;
   /// After each part: what is found so far, `interrupted`, to be kept in case that the rest does not come.
   std::function<void(const Profile&)> on_part = {};
-};
-
-/// Visits of one way, on a time axis of their own.
-struct WeighingRecord {
-  Way way{};
-  std::vector<Visit> visits;
-  SampleRecord samples;
+  /// After each way, before the on_part that tells of it.
+  std::function<void(const WeighingRecord&)> on_weighed = {};
 };
 
 struct ProfileOutcome {
@@ -134,6 +136,8 @@ class ResultFolder {
   std::vector<std::string> write(const StudyOutcome& outcome) const;
   /// profile.json, likewise last, report.html, and of each way that was measured visits-WAY.csv and samples-WAY.csv.zst.
   std::vector<std::string> write(const ProfileOutcome& outcome) const;
+  /// What one way has seen: visits-WAY.csv, and where a meter was read samples-WAY.csv.zst.
+  std::vector<std::string> write(const WeighingRecord& record) const;
 
  private:
   /// Makes, locks and tries a folder; why not, where it is another's.

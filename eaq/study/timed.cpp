@@ -184,11 +184,11 @@ Matrix TimedProgram::run(std::int64_t iteration, StepListener* listener) {
   if (feeds_back_ && (step == 0 || iteration != last_ + 1)) session_.rewind(batch);
   last_ = iteration;
   const Matrix logits = session_.submit(batch, {.listener = listener});
-  // One run more waits behind the one that the device is at: it never idles, and each run's end is seen.
-  packed().device().context->finish_runs(1);
+  packed().device().context->finish_runs(ahead());
   return logits;
 }
 
+int TimedProgram::ahead() const { return packed().device().context->most_ahead(); }
 void TimedProgram::finish() { packed().device().context->finish_runs(0); }
 
 std::string compare_with_evaluation(const Job& job, const std::shared_ptr<const PackedModel>& packed,
