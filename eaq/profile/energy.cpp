@@ -149,6 +149,13 @@ StepWeighing weigh_steps(const Weighed& weighed, MeterSet& meters, Clock& clock,
                                     .device = options.device,
                                     .control_trials = 0},
                                    progress);
+  if (weighing.result.interrupted) {
+    const auto whole = std::count_if(weighing.result.visits.begin(), weighing.result.visits.end(),
+                                     [](const Visit& visit) { return visit.workload != idle_workload; });
+    weighing.notes.push_back(std::string(name_of(options.way)) + ": interrupted after " + std::to_string(whole) + " of " +
+                             std::to_string(2 * workloads.size() * static_cast<std::size_t>(options.blocks)) +
+                             " visits; its figures are of those");
+  }
   const auto ms = [](const Visit& visit) -> std::optional<double> {
     if (visit.iterations < 1) return std::nullopt;
     return (visit.end - visit.start).value() / static_cast<double>(visit.iterations) * 1e3;

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
 #include <fstream>
 
 #include "eaq/profile/profile.h"
@@ -198,6 +199,31 @@ TEST_P(EitherWay, StepsOfKnownAndUnequalPowerAreRecovered) {
 }
 
 // --- a real program
+
+TEST(Profile, AnInterruptedWayKeepsItsVisitsAndSaysHowManyTheyAre) {
+  const Model model = open_model((std::filesystem::path(EAQ_SOURCE_DIR) / "models/tiny-distilbert").string());
+  const auto packed =
+      std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "fp32"), open_device("cpu", {.threads = 1}));
+  const OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>(1, std::vector<std::int32_t>(8, 7)));
+  MeterSet none;
+  const Weighed weighed{.model = &model, .packed = packed, .batch = &batch, .phase = "forward", .samples_per_run = 1};
+  const WeighOptions options{.way = Way::in_place, .blocks = 3, .visit = Seconds(0.002)};
+  catch_interrupts();
+  int told = 0;
+  const StepWeighing weighing = weigh_steps(weighed, none, monotonic_clock(), options, [&](double, std::string_view) {
+    if (++told == 60) std::raise(SIGINT);
+  });
+  clear_interrupt();
+  std::signal(SIGINT, SIG_DFL);
+  const std::size_t visits = weighing.result.visits.size();
+  const std::size_t planned = 2 * 3 * design_in_place(weighing.steps.size(), options.passes).workloads.size();
+  ASSERT_GT(visits, 0U);
+  ASSERT_LT(visits, planned);
+  ASSERT_EQ(weighing.notes.size(), 1U);
+  EXPECT_NE(weighing.notes[0].find("interrupted after " + std::to_string(visits) + " of " + std::to_string(planned)),
+            std::string::npos)
+      << weighing.notes[0];
+}
 
 TEST(Profile, StepsAreThoseOfTheProgramAndTheirTimesAddUp) {
   const Model model = open_model((std::filesystem::path(EAQ_SOURCE_DIR) / "models/tiny-distilbert").string());

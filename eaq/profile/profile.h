@@ -73,7 +73,7 @@ struct StepWeighing {
   std::vector<StepFigures> steps;  ///< in the program's order
   std::optional<PartsAndWhole> ms, mJ;
   MeasureResult result;            ///< its first workload is the program as it is (in place: all passes of it)
-  std::vector<std::string> notes;  ///< where weights could not rotate over enough copies
+  std::vector<std::string> notes;  ///< where weights could not rotate over enough copies, or an interrupt ended it
 };
 
 /// Weighs every step in one of the two ways. Joules are empty where there is no meter. Ctrl-C ends it with what the visits until
