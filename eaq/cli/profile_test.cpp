@@ -72,6 +72,10 @@ TEST(ProfileCommand, GoesOnWithoutDoingAgainWhatIsThere) {
   const Json second = place.result("a");
   EXPECT_EQ(first.at("additivity").size(), 2u);
   EXPECT_EQ(second.at("additivity"), first.at("additivity"));
+  for (const char* what : {"blocks", "visit_s"}) {
+    ASSERT_TRUE(first.at("manifest").at("protocol").at(what).is_number()) << what;
+    EXPECT_EQ(second.at("manifest").at("protocol").at(what), first.at("manifest").at("protocol").at(what));
+  }
   ASSERT_EQ(second.at("sites").size(), first.at("sites").size());
   for (std::size_t i = 0; i < first.at("sites").size(); ++i) {
     EXPECT_EQ(second.at("sites")[i].at("mJ"), first.at("sites")[i].at("mJ"));

@@ -6,6 +6,7 @@
 #include "eaq/report/profile_parts.h"
 #include "eaq/report/report.h"
 #include "eaq/report/style.h"
+#include "eaq/report/table.h"
 #include "eaq/report/text.h"
 
 namespace eaq {
@@ -22,12 +23,7 @@ std::string title_of(const Profile& profile) {
 
 std::string method_of(const Profile& profile) {
   const ProtocolRecord& p = profile.manifest.protocol;
-  std::string text;
-  if (p.blocks) {
-    text = std::to_string(*p.blocks) + " blocks x " + std::to_string(p.visits_per_block.value_or(2)) + " visits";
-    if (p.visit_s) text += " of " + short_number(*p.visit_s) + " s";
-    text += " | ";
-  }
+  std::string text = p.blocks ? timing_method(p) + " | " : "";
   const auto& energy = profile.run.energy;
   text += "energy: " + (energy ? energy->meter + ", " + energy->method + ", " + energy->label : std::string("none"));
   return text + " | per run of a whole batch";

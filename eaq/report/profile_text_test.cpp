@@ -65,6 +65,13 @@ void expect_narrow(const std::string& text) {
   for (std::string line; std::getline(lines, line);) EXPECT_LE(columns(line), 100u) << line;
 }
 
+TEST(ProfileText, SaysHowOftenAndHowLongEachVariantWasVisited) {
+  Profile p = example(true);
+  EXPECT_NE(screen_profile(p).find("8 blocks x 2 visits | energy"), std::string::npos);
+  p.manifest.protocol.blocks = 1, p.manifest.protocol.visit_s = 0.8;
+  EXPECT_NE(screen_profile(p).find("1 block x 2 visits of 0.800 s | energy"), std::string::npos) << screen_profile(p);
+}
+
 TEST(ProfileText, GroupsLayersAndKeepsTo100Columns) {
   const std::string text = screen_profile(example(true));
   expect_narrow(text);

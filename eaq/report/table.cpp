@@ -202,9 +202,9 @@ std::string timing_method(const ProtocolRecord& p) {
   if (p.name == "original")
     return std::to_string(p.trials.value_or(0)) + " trials x " + std::to_string(p.iterations.value_or(0)) +
            " iterations in sequence (the original study's protocol)";
-  if (p.name != "blocks") return "quality alone";
-  std::string text =
-      std::to_string(p.blocks.value_or(0)) + " blocks x " + std::to_string(p.visits_per_block.value_or(2)) + " visits";
+  if (!p.blocks) return "quality alone";
+  std::string text = std::to_string(*p.blocks) + (*p.blocks == 1 ? " block x " : " blocks x ") +
+                     std::to_string(p.visits_per_block.value_or(2)) + " visits";
   if (p.visit_s) text += " of " + short_number(*p.visit_s) + " s";
   return text;
 }

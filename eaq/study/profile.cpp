@@ -139,6 +139,9 @@ void Profiler::go_on_from(const Profile& earlier) {
   now.manifest.command = std::move(command);
   now.run = earlier.run;
   now.manifest.seconds = earlier.manifest.seconds;
+  // Of the visits that its figures rest on.
+  now.manifest.protocol.blocks = earlier.manifest.protocol.blocks;
+  now.manifest.protocol.visit_s = earlier.manifest.protocol.visit_s;
 }
 
 bool Profiler::has(Way way) const {
@@ -177,6 +180,7 @@ void Profiler::weigh(Way way) {
                   [&](double done, std::string_view what) {
                     progress_->update(begun_at_ + part_ * done, std::string(name_of(way)) + ": " + std::string(what));
                   });
+  outcome_.profile.manifest.protocol.blocks = study_.blocks;
   outcome_.profile.manifest.protocol.visit_s = weighing.result.visit_length.value();
   keep(weighing, way);
   outcome_.weighings.push_back({way, std::move(weighing.result.visits), std::move(weighing.result.record)});
