@@ -344,5 +344,24 @@ TEST(ResultFolder, TheDefaultPassesOverOneThatIsAnothers) {
   std::filesystem::remove_all(base);
 }
 
+TEST(ProfileRun, WhatAWaySawIsToldBeforeTheNextPartBegins) {
+  ProfileOptions options;
+  options.study.models = {"tiny-distilbert"};
+  options.study.formats = {"fp32"};
+  options.study.batch = {1}, options.study.seq = {8};
+  options.study.data.limit = 4, options.study.blocks = 1, options.study.min_seconds = 0.002;
+  options.ways = {Way::loops};
+  options.impact = {"int8"}, options.ablations = false;
+  std::vector<std::string> told;
+  options.on_weighed = [&](const WeighingRecord& record) { told.push_back(std::to_string(record.visits.size()) + " visits"); };
+  options.on_part = [&](const Profile&) { told.emplace_back("part"); };
+  MeterSet none;
+  const ProfileOutcome outcome = run_profile(options, none);
+  ASSERT_GE(told.size(), 3U);
+  ASSERT_EQ(outcome.weighings.size(), 1U);
+  EXPECT_EQ(told[0], std::to_string(outcome.weighings[0].visits.size()) + " visits");
+  EXPECT_EQ(told[1], "part");
+}
+
 }  // namespace
 }  // namespace eaq
