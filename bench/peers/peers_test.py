@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import peers
 import statistics_of_blocks as statistics
 from contestants import Eaq, Unavailable
-from works import WORKS, native_formats
+from works import WORKS, native_formats, not_run_here
 
 
 def study(**changes):
@@ -107,6 +107,12 @@ class EaqReader(unittest.TestCase):
                                   "--min-seconds 0.25 --meter none --blocks 2 --limit 1 --json --out OUT")
 
 
+    def test_a_whole_set_runs_at_its_own_lengths(self):
+        command = " ".join(map(str, reader(work="sst2-dev").study_command(1, "OUT")))
+        self.assertIn("--batch 32 --unpadded --phase forward", command)
+        self.assertNotIn("--limit", command)
+
+
 class Machine(unittest.TestCase):
     def cpuinfo(self, text):
         file = Path(self.enterContext(tempfile.TemporaryDirectory())) / "cpuinfo"
@@ -116,6 +122,16 @@ class Machine(unittest.TestCase):
     def test_formats_are_those_of_the_instructions(self):
         self.assertEqual(native_formats(self.cpuinfo("flags\t\t: fpu avx2\n")), {"fp32"})
         self.assertEqual(native_formats(self.cpuinfo("flags\t\t: avx512_bf16 avx512_vnni\n")), {"fp32", "bf16", "int8"})
+
+    def test_int8_has_a_row_everywhere_and_bf16_where_it_is_native_or_only_read(self):
+        works = {work.name: work for work in WORKS}
+        avx2, zen4 = {"fp32"}, {"fp32", "bf16", "int8"}
+        self.assertIsNone(not_run_here(works["distilbert-b1-s128"], "int8", avx2))
+        self.assertIsNone(not_run_here(works["gpt2-decode"], "bf16", avx2))
+        self.assertIn("natively", not_run_here(works["distilbert-b1-s128"], "bf16", avx2))
+        self.assertIsNone(not_run_here(works["distilbert-b1-s128"], "bf16", zen4))
+        self.assertIsNone(not_run_here(works["gpt2-decode"], "fp16", avx2))
+        self.assertIsNotNone(not_run_here(works["gpt2-decode"], "fp16", zen4))
 
     def test_a_nameless_processor_is_told_by_family_and_model(self):
         hidden = peers.processor(self.cpuinfo("processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n"))

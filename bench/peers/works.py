@@ -9,26 +9,27 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Work:
     name: str
     family: str  # "distilbert" or "gpt2"
-    phase: str  # "forward" or "decode"
+    phase: str  # "forward", "prefill" (the last position's logits alone) or "decode"
     batch: int
-    seq: int  # of a decode: the prompt
+    seq: int  # of a decode: the prompt; 0: the sentences' own lengths
     new_tokens: int = 0
     formats: tuple = ("fp32",)
+    whole_set: bool = False  # all of a data set, in batches: times are of one of its sentences
 
+
+DISTILBERT, GPT2 = ("fp32", "bf16", "int8"), ("fp32", "bf16", "int8+head")  # GPT-2's rivals quantise embedding and head too
 
 WORKS = [
-    Work("distilbert-b32-s128", "distilbert", "forward", 32, 128, formats=("fp32", "bf16", "int8")),
-    Work("distilbert-b1-s128", "distilbert", "forward", 1, 128, formats=("fp32", "bf16", "int8")),
-    Work("gpt2-b1-s128", "gpt2", "forward", 1, 128),
-    Work("gpt2-decode", "gpt2", "decode", 1, 128, new_tokens=128),
+    Work("distilbert-b32-s128", "distilbert", "forward", 32, 128, formats=DISTILBERT),
+    Work("distilbert-b1-s128", "distilbert", "forward", 1, 128, formats=DISTILBERT),
+    Work("sst2-dev", "distilbert", "forward", 32, 0, formats=DISTILBERT, whole_set=True),
+    Work("gpt2-b1-s128", "gpt2", "forward", 1, 128, formats=GPT2),
+    Work("gpt2-b1-s128-last", "gpt2", "prefill", 1, 128, formats=GPT2),
+    Work("gpt2-decode", "gpt2", "decode", 1, 128, new_tokens=128, formats=(*GPT2[:2], "fp16", GPT2[2])),
 ]
 
 FOLDERS = {"distilbert": "distilbert-sst2", "gpt2": "gpt2-small"}
 TINY = {"distilbert": "tiny-distilbert", "gpt2": "tiny-gpt2"}
-
-# A logit's relative error, max|a - b| / max|b|, above which an answer is wrong. Rounding stays far below, saturated int8 far above.
-WRONG_ABOVE = {"fp32": 1e-3, "bf16": 0.05, "int8": 0.3}
-
 
 def native_formats(cpuinfo=Path("/proc/cpuinfo")):
     """Formats that this processor multiplies in its own instructions; elsewhere a comparison would be of emulations."""
@@ -43,6 +44,16 @@ def native_formats(cpuinfo=Path("/proc/cpuinfo")):
     if flags & {"avx512_vnni", "avx_vnni", "amx_int8"}:
         formats.add("int8")
     return formats
+
+
+def not_run_here(work, format, native):
+    """Why this processor has no row of a work in a format, or nothing. int8 has one everywhere: exact products need no VNNI, and a rival
+    whose sums saturate is told by its answers. A decode reads weights more than it multiplies: there 16 bits are worth it as storage."""
+    if format == "fp16":
+        return None if "bf16" not in native else "bf16's row holds the 16-bit ways"
+    if format == "bf16" and format not in native and work.phase != "decode":
+        return "this processor does not multiply it natively"
+    return None
 
 
 def write_random_models(folder):
@@ -80,40 +91,3 @@ def inputs_of(work, model_folder):
     sentences = [line.split("\t")[1] for line in lines]
     batch = tokenizer(sentences, padding="max_length", truncation=True, max_length=work.seq, return_tensors="pt")
     return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-
-
-class Reference:
-    """fp32, eager attention: the answers that every contestant is held to."""
-
-    def __init__(self, work, model_folder, inputs):
-        import torch
-        from transformers import DistilBertForSequenceClassification, GPT2LMHeadModel
-
-        kind = GPT2LMHeadModel if work.family == "gpt2" else DistilBertForSequenceClassification
-        self.inputs = inputs
-        self.model = kind.from_pretrained(model_folder, dtype=torch.float32, attn_implementation="eager").eval()
-        self.logits = self.run(**inputs) if work.phase == "forward" else None
-
-    def run(self, **inputs):
-        import torch
-
-        with torch.inference_mode():
-            return self.model(**inputs).logits
-
-    def error(self, logits):
-        """Relative error of logits [.., n] of the work's inputs."""
-        logits = logits.float().reshape(self.logits.shape)
-        if not logits.isfinite().all():
-            return float("inf")
-        return float((logits - self.logits).abs().max() / self.logits.abs().max())
-
-    def greedy_error(self, tokens, logits):
-        """A decode: `tokens` [1, prompt + new] and the logits [new, vocabulary] that chose each new one. Compared with one pass over
-        the same tokens: a choice between near-equals may fall either way, so tokens alone would accuse the innocent."""
-        import torch
-
-        new = logits.shape[0]
-        expected = self.run(input_ids=tokens, attention_mask=torch.ones_like(tokens))[0, -new - 1:-1]
-        if not logits.isfinite().all():
-            return float("inf")
-        return float((logits.float() - expected).abs().max() / expected.abs().max())
