@@ -27,6 +27,23 @@ std::vector<double> counts_of(const std::vector<std::vector<int>>& passes) {
 // A Hadamard matrix by Sylvester: +1 or -1.
 bool plus(std::size_t row, std::size_t column) { return std::popcount(row & column) % 2 == 0; }
 
+// Of the visits of one workload, those that are not much above the least of them: 1, the others 0. How much two visits differ is
+// told by the median over all workloads.
+std::vector<double> not_slowed(std::span<const std::size_t> workloads, std::span<const double> values) {
+  constexpr double median_of_normal = 0.6745, limit = 3;
+  std::map<std::size_t, double> least;
+  for (std::size_t v = 0; v < values.size(); ++v) {
+    const auto [at, first] = least.try_emplace(workloads[v], values[v]);
+    at->second = std::min(at->second, values[v]);
+  }
+  std::vector<double> above, kept;
+  for (std::size_t v = 0; v < values.size(); ++v)
+    if (values[v] > least[workloads[v]]) above.push_back(values[v] / least[workloads[v]] - 1);
+  const double most = above.empty() ? 0 : limit * median(above) / median_of_normal;
+  for (std::size_t v = 0; v < values.size(); ++v) kept.push_back(values[v] / least[workloads[v]] - 1 <= most ? 1 : 0);
+  return kept;
+}
+
 }  // namespace
 
 std::string_view name_of(Way way) { return way == Way::loops ? "loops" : "in_place"; }
@@ -73,6 +90,7 @@ std::optional<Parts> parts_of(const Design& design, std::span<const Visit> visit
   const std::size_t steps = design.workloads.front().front().size();
   const auto passes = static_cast<double>(design.workloads.front().size());
   std::vector<double> rows, y, weights;
+  std::vector<std::size_t> workloads;
   std::vector<std::pair<int, int>> stretches;  // block, and part of it
   for (const Visit& visit : visits) {
     if (visit.workload >= design.workloads.size()) continue;  // idle
@@ -82,35 +100,39 @@ std::optional<Parts> parts_of(const Design& design, std::span<const Visit> visit
     rows.push_back(passes);
     for (const double count : counts_of(design.workloads[visit.workload])) rows.push_back(count - passes);
     y.push_back(*v);
+    workloads.push_back(visit.workload);
     stretches.emplace_back(visit.block, visit.position / visits_per_level);
   }
   if (y.size() <= steps + 1) return std::nullopt;
   // A visit's scatter is a part of its value, so weights are 1 / value^2. Drift is a factor for each stretch of visits: that by
-  // which they are above what was fitted to all.
-  std::vector<double> level = y;
-  std::map<std::pair<int, int>, std::vector<double>> by_stretch;
+  // which they are above what was fitted to all. A visit that the machine's other work slowed does not count, in neither.
+  std::map<std::pair<int, int>, double> factor_of;
+  std::vector<double> level = y, trusted = not_slowed(workloads, y);
   std::optional<LinearFit> fit;
   for (int round = 0; round < 4; ++round) {
     weights.clear();
     for (const double v : level) weights.push_back(1 / (v * v));
-    fit = fit_linear(rows, level, weights);
+    fit = fit_robust(rows, level, weights, trusted);
     if (!fit) return std::nullopt;
-    by_stretch.clear();
+    trusted = fit->trust;
+    std::map<std::pair<int, int>, std::pair<double, double>> by_stretch;  // of the visits that count: sum of factors, number
     for (std::size_t v = 0; v < y.size(); ++v) {
       double expected = 0;
       for (std::size_t i = 0; i <= steps; ++i) expected += rows[v * (steps + 1) + i] * fit->coefficients[i];
-      by_stretch[stretches[v]].push_back(y[v] / expected);
+      auto& [sum, number] = by_stretch[stretches[v]];
+      sum += trusted[v] * y[v] / expected, number += trusted[v];
     }
-    for (std::size_t v = 0; v < y.size(); ++v) level[v] = y[v] / mean(by_stretch[stretches[v]]);
+    for (const auto& [stretch, of] : by_stretch) factor_of[stretch] = of.second > 0 ? of.first / of.second : 1;
+    for (std::size_t v = 0; v < y.size(); ++v) level[v] = y[v] / factor_of[stretches[v]];
   }
   // Each stretch's factor but one was fitted, too.
-  fit->degrees = std::max(1.0, fit->degrees - static_cast<double>(by_stretch.size() - 1));
+  fit->degrees = std::max(1.0, fit->degrees - static_cast<double>(factor_of.size() - 1));
   // That the level drifts from block to block is in every figure, and not in ratios. A single block shows it by its stretches.
   std::map<int, std::vector<double>> by_block;
   std::vector<double> factors, of_blocks;
-  for (const auto& [stretch, parts] : by_stretch) {
-    factors.push_back(mean(parts));
-    by_block[stretch.first].push_back(factors.back());
+  for (const auto& [stretch, factor] : factor_of) {
+    factors.push_back(factor);
+    by_block[stretch.first].push_back(factor);
   }
   for (const auto& [block, parts] : by_block) of_blocks.push_back(mean(parts));
   if (of_blocks.size() > 1) factors = of_blocks;
@@ -121,6 +143,8 @@ std::optional<Parts> parts_of(const Design& design, std::span<const Visit> visit
   };
 
   Parts parts;
+  parts.visits = y.size();
+  parts.left_out = static_cast<std::size_t>(std::count(trusted.begin(), trusted.end(), 0.0));
   std::vector<double> sum(steps + 1, 1), whole(steps + 1, 0), error(steps + 1);
   sum[0] = 0, whole[0] = 1;
   for (std::size_t i = 1; i <= steps; ++i) parts.steps.push_back(with_drift(fit->coefficient(i)));

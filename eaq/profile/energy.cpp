@@ -1,4 +1,6 @@
 // Steps of a program weighed: the runs that the design asks for, over copies of weights, under the meters.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -98,10 +100,13 @@ std::vector<Workload> workloads_of(const Weighed& weighed, const Design& design,
   return workloads;
 }
 
-void add_parts(StepWeighing& weighing, const Design& design, std::optional<Interval> StepFigures::*figure,
+void add_parts(StepWeighing& weighing, Way way, const Design& design, std::optional<Interval> StepFigures::*figure,
                std::optional<PartsAndWhole>& total, const std::function<std::optional<double>(const Visit&)>& value) {
   const auto parts = parts_of(design, weighing.result.visits, value);
   if (!parts) return;
+  if (parts->left_out > 0)
+    weighing.notes.push_back(fmt::format("{}: {} of {} visits do not count in {}, as all others contradict them", name_of(way),
+                                         parts->left_out, parts->visits, figure == &StepFigures::ms ? "time" : "joules"));
   for (std::size_t i = 0; i < weighing.steps.size(); ++i) weighing.steps[i].*figure = parts->steps[i];
   total = parts->total;
 }
@@ -152,9 +157,8 @@ StepWeighing weigh_steps(const Weighed& weighed, MeterSet& meters, Clock& clock,
   if (weighing.result.interrupted) {
     const auto whole = std::count_if(weighing.result.visits.begin(), weighing.result.visits.end(),
                                      [](const Visit& visit) { return visit.workload != idle_workload; });
-    weighing.notes.push_back(std::string(name_of(options.way)) + ": interrupted after " + std::to_string(whole) + " of " +
-                             std::to_string(2 * workloads.size() * static_cast<std::size_t>(options.blocks)) +
-                             " visits; its figures are of those");
+    weighing.notes.push_back(fmt::format("{}: interrupted after {} of {} visits; its figures are of those", name_of(options.way),
+                                         whole, 2 * workloads.size() * static_cast<std::size_t>(options.blocks)));
   }
   const auto ms = [](const Visit& visit) -> std::optional<double> {
     if (visit.iterations < 1) return std::nullopt;
@@ -164,8 +168,8 @@ StepWeighing weigh_steps(const Weighed& weighed, MeterSet& meters, Clock& clock,
     if (visit.iterations < 1 || !visit.joules || !visit.void_reason.empty()) return std::nullopt;
     return visit.joules->value() / static_cast<double>(visit.iterations) * 1e3;
   };
-  add_parts(weighing, design, &StepFigures::ms, weighing.ms, ms);
-  add_parts(weighing, design, &StepFigures::mJ, weighing.mJ, mJ);
+  add_parts(weighing, options.way, design, &StepFigures::ms, weighing.ms, ms);
+  add_parts(weighing, options.way, design, &StepFigures::mJ, weighing.mJ, mJ);
   return weighing;
 }
 

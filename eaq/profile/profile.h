@@ -94,6 +94,7 @@ Design design_in_place(std::size_t steps, int passes);
 struct Parts {
   std::vector<Interval> steps;
   PartsAndWhole total;
+  std::size_t visits = 0, left_out = 0;  ///< left out: those that all others contradict, as work of others slows them
 };
 std::optional<Parts> parts_of(const Design& design, std::span<const Visit> visits,
                               const std::function<std::optional<double>(const Visit&)>& value);

@@ -1,6 +1,9 @@
-// Least squares by the normal equations: a few hundred unknowns that a designed experiment keeps well apart.
+// Least squares by the normal equations: a few hundred unknowns that a designed experiment keeps well apart. Robust fits are
+// least squares again and again, with other weights.
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 #include "eaq/base/base.h"
 #include "eaq/stats/stats.h"
@@ -40,14 +43,10 @@ std::vector<double> inverse(std::vector<double> a, std::size_t n) {
   return out;
 }
 
-}  // namespace
-
-std::optional<LinearFit> fit_linear(std::span<const double> rows, std::span<const double> y, std::span<const double> weights) {
+// A fit whose covariance is that of residuals of variance 1 / weight.
+std::optional<LinearFit> solve(std::span<const double> rows, std::span<const double> y, std::span<const double> weights,
+                               std::size_t n) {
   const std::size_t count = y.size();
-  if (count == 0 || rows.size() % count != 0 || weights.size() != count)
-    throw Error(ErrorKind::bug, "fit_linear: rows, values and weights do not go together");
-  const std::size_t n = rows.size() / count;
-  if (n == 0 || count <= n) return std::nullopt;
   // Columns of one length: their units differ.
   std::vector<double> scale(n, 0);
   for (std::size_t r = 0; r < count; ++r)
@@ -72,15 +71,126 @@ std::optional<LinearFit> fit_linear(std::span<const double> rows, std::span<cons
   fit.coefficients.assign(n, 0);
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t j = 0; j < n; ++j) fit.coefficients[i] += fit.covariance[i * n + j] * right[j] / scale[i];
-  double squares = 0;
-  for (std::size_t r = 0; r < count; ++r) {
-    double residual = y[r];
-    for (std::size_t c = 0; c < n; ++c) residual -= rows[r * n + c] * fit.coefficients[c];
-    squares += weights[r] * residual * residual;
-  }
-  fit.degrees = static_cast<double>(count - n);
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j) fit.covariance[i * n + j] *= squares / fit.degrees / (scale[i] * scale[j]);
+    for (std::size_t j = 0; j < n; ++j) fit.covariance[i * n + j] /= scale[i] * scale[j];
+  fit.degrees = static_cast<double>(count - n);
+  fit.trust.assign(count, 1);
+  return fit;
+}
+
+// What each row's value is above its fit, in units of a residual of weight 1.
+std::vector<double> residuals_of(const LinearFit& fit, std::span<const double> rows, std::span<const double> y,
+                                 std::span<const double> weights) {
+  const std::size_t n = fit.coefficients.size();
+  std::vector<double> residuals(y.begin(), y.end());
+  for (std::size_t r = 0; r < y.size(); ++r) {
+    for (std::size_t c = 0; c < n; ++c) residuals[r] -= rows[r * n + c] * fit.coefficients[c];
+    residuals[r] *= std::sqrt(weights[r]);
+  }
+  return residuals;
+}
+
+// The residuals over the root of what the fit makes of an error's variance there: less than 1 in a row that it follows, more in
+// one that it left out. A row that alone tells of an unknown is always hit, and says nothing: 0.
+std::vector<double> studentized(const LinearFit& solved, std::span<const double> rows, std::span<const double> y,
+                                std::span<const double> weights, std::span<const double> trust) {
+  constexpr double alone = 1e-6;
+  const std::size_t n = solved.coefficients.size();
+  std::vector<double> residuals = residuals_of(solved, rows, y, weights);
+  for (std::size_t r = 0; r < y.size(); ++r) {
+    double leverage = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double x = rows[r * n + i];
+      if (x == 0) continue;
+      for (std::size_t j = 0; j < n; ++j) leverage += x * solved.covariance[i * n + j] * rows[r * n + j];
+    }
+    const double variance = 1 + weights[r] * leverage * (1 - 2 * trust[r]);
+    residuals[r] = variance > alone ? residuals[r] / std::sqrt(variance) : 0;
+  }
+  return residuals;
+}
+
+// Where residuals stop to count as they are, in scales: 95 % efficient where they are normal.
+constexpr double huber_limit = 1.345, bisquare_limit = 4.685;
+constexpr double believed = 3.5;  // scales: of normal residuals 1 of 2000 is further off
+
+double huber(double u) { return std::abs(u) <= huber_limit ? 1 : huber_limit / std::abs(u); }
+double bisquare(double u) {
+  const double part = u / bisquare_limit;
+  return std::abs(part) < 1 ? std::pow(1 - part * part, 2) : 0;
+}
+// A standard deviation by the median, of the rows that say something.
+double scale_of(std::span<const double> residuals) {
+  constexpr double median_of_normal = 0.6745;
+  std::vector<double> sizes;
+  for (const double r : residuals)
+    if (r != 0) sizes.push_back(std::abs(r));
+  return sizes.empty() ? 0 : median(sizes) / median_of_normal;
+}
+
+}  // namespace
+
+std::optional<LinearFit> fit_linear(std::span<const double> rows, std::span<const double> y, std::span<const double> weights) {
+  const std::size_t count = y.size();
+  if (count == 0 || rows.size() % count != 0 || weights.size() != count)
+    throw Error(ErrorKind::bug, "fit_linear: rows, values and weights do not go together");
+  const std::size_t n = rows.size() / count;
+  if (n == 0 || count <= n) return std::nullopt;
+  std::optional<LinearFit> fit = solve(rows, y, weights, n);
+  if (!fit) return std::nullopt;
+  double squares = 0;
+  for (const double residual : residuals_of(*fit, rows, y, weights)) squares += residual * residual;
+  for (double& c : fit->covariance) c *= squares / fit->degrees;
+  return fit;
+}
+
+std::optional<LinearFit> fit_robust(std::span<const double> rows, std::span<const double> y, std::span<const double> weights,
+                                    std::span<const double> trusted) {
+  constexpr int rounds = 40;
+  constexpr double settled = 1e-3;  // of trust
+  constexpr double ample = 0.25;    // rows to spare for each unknown: with fewer, a wild row cannot be told from a tame one
+  const std::optional<LinearFit> plain = fit_linear(rows, y, weights);
+  if (!plain) return std::nullopt;
+  const std::size_t n = plain->coefficients.size();
+  if (plain->degrees < ample * static_cast<double>(n)) return plain;
+  const auto with = [&](std::span<const double> trust) {
+    std::vector<double> product(weights.begin(), weights.end());
+    for (std::size_t r = 0; r < product.size(); ++r) product[r] *= trust[r];
+    return product;
+  };
+  double largest = 0;
+  for (std::size_t r = 0; r < y.size(); ++r) largest = std::max(largest, std::abs(y[r]) * std::sqrt(weights[r]));
+
+  std::vector<double> trust(trusted.begin(), trusted.end());
+  trust.resize(y.size(), 1);
+  for (int round = 0; round < rounds; ++round) {
+    const auto solved = solve(rows, y, with(trust), n);
+    if (!solved) return plain;  // too few rows agree
+    const std::vector<double> residuals = studentized(*solved, rows, y, weights, trust);
+    const double scale = scale_of(residuals);
+    if (!(scale > 1e-12 * largest)) break;  // most rows fit exactly
+    const bool begin = trusted.empty() && round < rounds / 4, last = round == rounds - 1;
+    double moved = 0;
+    for (std::size_t r = 0; r < y.size(); ++r) {
+      const double u = residuals[r] / scale, next = begin ? huber(u) : bisquare(u);
+      moved = std::max(moved, std::abs(next - trust[r]));
+      trust[r] = next;
+    }
+    if (last || (!begin && moved < settled)) {
+      // The estimate's own interval would be too narrow where unknowns are many beside rows: that of least squares of the rows
+      // that it believes is not.
+      for (std::size_t r = 0; r < y.size(); ++r) trust[r] = std::abs(residuals[r]) <= believed * scale ? 1 : 0;
+      break;
+    }
+  }
+  std::optional<LinearFit> fit = fit_linear(rows, y, with(trust));
+  if (!fit) return plain;
+  const double left_out = std::accumulate(trust.begin(), trust.end(), static_cast<double>(y.size()), std::minus<>());
+  const double degrees = fit->degrees - left_out;
+  if (degrees < 1) return std::nullopt;
+  for (double& c : fit->covariance) c *= fit->degrees / degrees;
+  fit->degrees = degrees;
+  fit->trust = std::move(trust);
   return fit;
 }
 

@@ -103,18 +103,25 @@ struct Line {
 /// Ordinary least squares of y on x. At least two different x.
 Line fit_line(std::span<const double> x, std::span<const double> y);
 
-/// Weighted least squares of several unknowns.
+/// A linear model of several unknowns.
 struct LinearFit {
   std::vector<double> coefficients;
   std::vector<double> covariance;  ///< row by row
   double degrees = 0;              ///< of freedom, of the residuals
+  std::vector<double> trust;       ///< of each row: 1, or 0 where fit_robust left it out
   /// Of a sum of coefficients, each times its factor: value +- t(degrees) standard errors.
   Interval combination(std::span<const double> factors, double level = 0.95) const;
   Interval coefficient(std::size_t i, double level = 0.95) const;
 };
 /// y ~ rows x coefficients, `rows` lying one after the other, each with as many numbers as there are coefficients; a residual's
 /// variance goes as 1 / its weight. Nothing where the rows cannot tell the coefficients apart, or no degree of freedom is left.
+/// By weighted least squares.
 std::optional<LinearFit> fit_linear(std::span<const double> rows, std::span<const double> y, std::span<const double> weights);
+/// The same without the rows that all others contradict: those more than 3.5 scales (by the residuals' median) from an
+/// M-estimate, Tukey's bisquare begun from Huber's (Beaton, Tukey 1974; the two stages are those of Rousseeuw, Leroy 1987, 1.2).
+/// `trusted`, where given, is what to begin with in place of Huber's: 1 or 0 for each row.
+std::optional<LinearFit> fit_robust(std::span<const double> rows, std::span<const double> y, std::span<const double> weights,
+                                    std::span<const double> trusted = {});
 
 /// Correlation, or nothing where a side does not vary. At least two pairs.
 std::optional<double> pearson(std::span<const double> x, std::span<const double> y);

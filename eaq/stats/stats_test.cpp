@@ -260,4 +260,62 @@ TEST(LinearFits, NeedRowsThatTellTheUnknownsApart) {
 }
 
 }  // namespace
+// A plane and noise; a part `wild` of the rows, wherever they lie, is up to 60 % above.
+struct Spoilt {
+  std::vector<double> x, y, weights;
+};
+Spoilt spoilt(double wild, std::uint64_t seed) {
+  Rng rng(seed);
+  Spoilt out;
+  for (int row = 0; row < 200; ++row) {
+    const double a = rng.normal(), b = rng.normal();
+    out.x.insert(out.x.end(), {1, a, b});
+    const double slowed = rng.uniform() < wild ? 0.05 + 0.55 * rng.uniform() : 0;
+    out.y.push_back(10 + 2 * a - b + 0.1 * rng.normal() + 10 * slowed);
+    out.weights.push_back(1);
+  }
+  return out;
+}
+
+TEST(RobustFits, AreLeastSquaresButForLittleWhereNothingIsWild) {
+  const Spoilt data = spoilt(0, 1);
+  const auto plain = fit_linear(data.x, data.y, data.weights), robust = fit_robust(data.x, data.y, data.weights);
+  ASSERT_TRUE(plain && robust);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_NEAR(robust->coefficients[i], plain->coefficients[i], 0.006);
+    EXPECT_NEAR(std::sqrt(robust->covariance[i * 4] / plain->covariance[i * 4]), 1, 0.1);
+  }
+}
+
+TEST(RobustFits, LeaveOutWhatAllOtherRowsContradict) {
+  constexpr int repeats = 200;
+  int held = 0;
+  double squares = 0, plain_squares = 0;
+  for (int seed = 1; seed <= repeats; ++seed) {
+    const Spoilt data = spoilt(0.15, static_cast<std::uint64_t>(seed));
+    const auto robust = fit_robust(data.x, data.y, data.weights), plain = fit_linear(data.x, data.y, data.weights);
+    ASSERT_TRUE(robust && plain);
+    const Interval slope = robust->coefficient(1);
+    held += slope.low <= 2 && 2 <= slope.high;
+    squares += std::pow(slope.mean - 2, 2), plain_squares += std::pow(plain->coefficients[1] - 2, 2);
+    for (std::size_t r = 0; r < data.y.size(); ++r) {
+      const bool wild = data.y[r] > 10 + 2 * data.x[3 * r + 1] - data.x[3 * r + 2] + 1;
+      EXPECT_FALSE(wild && robust->trust[r] > 0);
+    }
+  }
+  EXPECT_GE(held, repeats * 9 / 10);
+  EXPECT_LT(std::sqrt(squares / repeats), 0.01);
+  EXPECT_GT(std::sqrt(plain_squares / repeats), 0.05);
+}
+
+TEST(RobustFits, AreExactWhereMostRowsAre) {
+  std::vector<double> x, y, weights(9, 1);
+  for (int row = 0; row < 9; ++row) x.insert(x.end(), {1.0, static_cast<double>(row)}), y.push_back(3 + 2 * row);
+  y[4] = 100;
+  const auto fit = fit_robust(x, y, weights);
+  ASSERT_TRUE(fit);
+  EXPECT_NEAR(fit->coefficients[0], 3, 1e-6);
+  EXPECT_NEAR(fit->coefficients[1], 2, 1e-6);
+}
+
 }  // namespace eaq
