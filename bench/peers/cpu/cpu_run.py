@@ -24,7 +24,7 @@ from contestants import THREADS, Unavailable
 from cpu_result import earlier_rows, make_row, merged, table
 from crew import Process, kinds
 from eaq_on_cpu import EaqOnCpu
-from peer import Task
+from peer import NOT_MEANT, Task
 from peers import say
 from statistics_of_blocks import ratio, time_of
 from works import FOLDERS, ROOT, WORKS, native_formats, not_run_here, write_random_models
@@ -142,7 +142,7 @@ class Row:
             return record, None, None
 
     def prepare_peers(self):
-        asked = [(module, kind) for module, kind in kinds() if not self.args.peers or kind.name in self.args.peers]
+        asked = [(module, kind) for module, kind in kinds() if (not self.args.peers or kind.name in self.args.peers) and kind.refuses(self.work, base(self.format)) != NOT_MEANT]
         with ThreadPoolExecutor(2) as pool:  # nothing is timed yet
             for record, process, file in pool.map(lambda pair: self.load(*pair, self.source.file), asked):
                 self.records.append(record)

@@ -3,7 +3,7 @@ import ctypes
 import json
 import time
 
-from peer import Peer, made
+from peer import NOT_MEANT, Peer, made
 
 FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}  # of llama_ftype
 
@@ -53,9 +53,11 @@ class LlamaCpp(Peer):
 
     @classmethod
     def refuses(cls, work, format):
+        if work.family != "gpt2" and cls is not LlamaCpp:
+            return NOT_MEANT
         if work.family != "gpt2":
             return "it has no DistilBERT with a classifier"
-        return None if format in cls.types else "another way runs this format"
+        return None if format in cls.types else NOT_MEANT
 
     def __init__(self, task):
         super().__init__(task)

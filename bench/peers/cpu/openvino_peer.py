@@ -3,7 +3,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from peer import Peer, Unavailable, fastest, made
+from peer import NOT_MEANT, Peer, Unavailable, fastest, made
 
 
 def suffix(task):
@@ -243,7 +243,7 @@ class OpenVinoCompressed(OpenVino):
 
     @classmethod
     def refuses(cls, work, format):
-        return super().refuses(work, format) or (None if format == "int8" else "a way to int8 alone")
+        return super().refuses(work, format) or (None if format == "int8" else NOT_MEANT)
 
     def quantize(self, task):
         def change(model):

@@ -40,6 +40,9 @@ class Task:
         return self.work.family == "gpt2"
 
 
+NOT_MEANT = ""  # this way is not for that row, another of the same system is: no word about it
+
+
 class Peer:
     name = "?"
     distributions = ()  # whose versions a result names
@@ -48,7 +51,7 @@ class Peer:
 
     @classmethod
     def refuses(cls, work, format):
-        """A reason known without trying, or nothing."""
+        """A reason known without trying, NOT_MEANT, or nothing."""
         return None
 
     def __init__(self, task):

@@ -1,7 +1,7 @@
 """PyTorch with Transformers' model classes: eager and compiled."""
 import time
 
-from peer import Peer, Unavailable, fastest
+from peer import NOT_MEANT, Peer, Unavailable, fastest
 
 
 def load_model(task, **options):
@@ -38,7 +38,7 @@ class Torch(Peer):
 
     @classmethod
     def refuses(cls, work, format):
-        return None if work.phase != "decode" else "its decodes are contestants of their own"
+        return NOT_MEANT if work.phase == "decode" else None
 
     def __init__(self, task):
         super().__init__(task)
@@ -139,7 +139,7 @@ class TorchDecode(Peer):
 
     @classmethod
     def refuses(cls, work, format):
-        return None if work.phase == "decode" else "decodes only"
+        return None if work.phase == "decode" else NOT_MEANT
 
     quantize = Torch.quantize
 
