@@ -24,7 +24,7 @@ class Zentorch(TorchCompiled):
         self.options += ", torch.compile(backend='zentorch')" + (", dynamic shapes" if self.work.whole_set else "")
 
     def quantize(self):
-        raise Unavailable("zentorch quantises through Quark's or torchao's own checkpoints; none is at hand")
+        raise Unavailable("its int8 takes models exported through PyTorch's PT2E quantiser; that is not written here")
 
 
 PEERS = [Zentorch]
