@@ -11,6 +11,7 @@ block in order and in reverse, until the ratio is known to --precision. The resu
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ import peers
 from answers import Reference, base, batches_of, verdict
 from contestants import THREADS, Unavailable
 from cpu_result import earlier_rows, make_row, merged, table
-from crew import Process, kinds
+from crew import Process, end_all, kinds
 from eaq_on_cpu import EaqOnCpu
 from peer import NOT_MEANT, Task
 from peers import say
@@ -326,7 +327,11 @@ def main():
             models = scratch / "models"
             write_random_models(models)
         rows, result["skipped"] = chosen(args, native)
-        code = run_rows(rows, models, scratch, result, kept, out, args)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: as by Ctrl-C
+        try:
+            code = run_rows(rows, models, scratch, result, kept, out, args)
+        finally:
+            end_all()
     if code == 0:
         peers.write(out, merged(result, kept))
         print(table(merged(result, kept)))

@@ -31,6 +31,14 @@ def python_of(venv, main=sys.executable):
     return named
 
 
+ALIVE = set()  # a stopped process does not see that its run is gone: whoever ends ends them
+
+
+def end_all():
+    for process in list(ALIVE):
+        process.kill()
+
+
 class Process:
     """A worker. Between requests it is stopped (SIGSTOP): a pool that spins while it waits takes nothing from the others."""
 
@@ -41,6 +49,7 @@ class Process:
         with open(log, "ab") as errors:
             self.process = subprocess.Popen([python_of(kind.venv), "-u", HERE / "worker.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                             stderr=errors, text=True, env=environment, start_new_session=True)
+        ALIVE.add(self)
         self.said = {}
 
     def ask(self, request, seconds):
@@ -83,6 +92,7 @@ class Process:
         return self.ask({"do": "visit", "seconds": seconds}, 600 + 10 * seconds)["ms"]
 
     def kill(self):
+        ALIVE.discard(self)
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
