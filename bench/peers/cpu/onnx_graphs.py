@@ -1,7 +1,7 @@
 """DistilBERT and GPT-2 as ONNX graphs of ONNX Runtime's fused operators, written from the checkpoint.
 
-This is what onnxruntime.transformers.optimizer makes of an exported model (Attention, SkipLayerNormalization, BiasGelu, FastGelu,
-EmbedLayerNormalization); its patterns no longer match what Transformers 5 exports, so the nodes are written down directly."""
+They use the operators that onnxruntime.transformers.optimizer fuses an exported model to (Attention, SkipLayerNormalization, BiasGelu,
+FastGelu, EmbedLayerNormalization). Written down directly, they depend on no exporter; the optimizer itself was not run beside them."""
 import json
 
 MICROSOFT = "com.microsoft"
