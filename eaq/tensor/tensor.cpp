@@ -1,12 +1,12 @@
 #include "eaq/tensor/tensor.h"
 
 #include <immintrin.h>
+#include <sys/mman.h>
 
 #include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <new>
 
 #include "eaq/base/base.h"
 
@@ -104,9 +104,23 @@ void TensorView::require(DType wanted) const {
     throw Error(ErrorKind::bug, "a tensor of " + std::string(name_of(dtype)) + " read as " + std::string(name_of(wanted)));
 }
 
-Buffer::Buffer(std::size_t bytes)
-    : data_(static_cast<std::byte*>(::operator new (bytes + 64, std::align_val_t{64}))), size_(bytes) {}
-void Buffer::Free::operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{64}); }
+namespace {
+
+// Large buffers begin at a huge page and ask for such: a product that draws a weight from memory meets a page every microsecond,
+// and what a virtual machine takes to find one shows. Their ends stay in small pages, so that none holds more than it needs.
+constexpr std::size_t line = 64, huge_page = std::size_t{2} << 20;
+std::align_val_t alignment_of(std::size_t bytes) { return std::align_val_t{bytes < huge_page ? line : huge_page}; }
+
+std::byte* allocate(std::size_t bytes) {
+  auto* data = static_cast<std::byte*>(::operator new(bytes + line, alignment_of(bytes)));
+  if (bytes >= huge_page) ::madvise(data, bytes / huge_page * huge_page, MADV_HUGEPAGE);  // a kernel without them says no
+  return data;
+}
+
+}  // namespace
+
+Buffer::Buffer(std::size_t bytes) : data_(allocate(bytes), Free{alignment_of(bytes)}), size_(bytes) {}
+void Buffer::Free::operator()(std::byte* p) const { ::operator delete(p, alignment); }
 
 Tensor::Tensor(DType dtype_, Shape shape_)
     : dtype(dtype_), shape(std::move(shape_)), buffer(static_cast<std::size_t>(elements(shape)) * size_of(dtype)) {}

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -114,6 +115,7 @@ class Buffer {
 
  private:
   struct Free {
+    std::align_val_t alignment;
     void operator()(std::byte* p) const;
   };
   std::unique_ptr<std::byte[], Free> data_;

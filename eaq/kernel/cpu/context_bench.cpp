@@ -1,7 +1,10 @@
-// What a loop costs before it does anything.
+// What a loop costs before it does anything, and what the memory gives: below these no product of one row gets.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <numeric>
 #include <thread>
 
 #include "eaq/kernel/kernel.h"
@@ -31,6 +34,30 @@ void loop_after_sleep(benchmark::State& state) {
   }
 }
 BENCHMARK(loop_after_sleep)->ArgName("threads")->Arg(1)->Arg(2)->UseManualTime()->Unit(benchmark::kMicrosecond);
+
+// Sums of 512 MiB, more than any cache here holds; four places at once, as a core's prefetchers follow several.
+void read_memory(benchmark::State& state) {
+  constexpr std::int64_t bytes = std::int64_t{512} << 20, streams = 4;
+  const int threads = static_cast<int>(state.range(0));
+  CpuContext context(threads);
+  Buffer memory(bytes);
+  std::fill_n(memory.as<std::uint64_t>(), bytes / 8, 1);
+  const std::int64_t each = bytes / 8 / threads / streams;
+  for (auto _ : state)
+    context.parallel(threads, [&](std::int64_t task, int) {
+      const std::uint64_t* from = memory.as<std::uint64_t>() + task * each * streams;
+      constexpr std::int64_t line = 8;
+      std::array<std::uint64_t, streams * line> sums{};
+      for (std::int64_t i = 0; i + line <= each; i += line)
+        for (std::int64_t s = 0; s < streams; ++s)
+          for (std::int64_t j = 0; j < line; ++j) sums[static_cast<std::size_t>(s * line + j)] += from[s * each + i + j];
+      benchmark::DoNotOptimize(std::accumulate(sums.begin(), sums.end(), std::uint64_t{0}));
+    });
+  state.counters["GB/s"] =
+      benchmark::Counter(1e-9 * bytes * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.SetLabel(cpu_info().model);
+}
+BENCHMARK(read_memory)->ArgName("threads")->RangeMultiplier(2)->Range(1, 16)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace eaq

@@ -60,8 +60,8 @@ bool multiplies(Isa isa, Arithmetic arithmetic) {
 struct PackedWeight::State {
   WeightPlan plan;
   const TileKernel* kernel = nullptr;
+  const TileKernel* one_row = nullptr;  // where one row has a kernel of its own
   const InputKernels* input = nullptr;
-  TileNeeds needs;
   PanelLayout layout;      // of what is stored
   PanelLayout multiplied;  // of what the kernel reads; another one where the weight is cast in each product
   Buffer data;
@@ -71,11 +71,13 @@ struct PackedWeight::State {
 
   bool casts() const { return layout.dtype != multiplied.dtype; }
   void note(const std::string& name) const;
-  float* prepare(CpuContext& context, const Matrix& x, TileInput& input) const;
+  const TileKernel& kernel_of(std::int64_t rows) const { return rows == 1 && one_row != nullptr ? *one_row : *kernel; }
+  float* prepare(CpuContext& context, const TileNeeds& needs, const Matrix& x, TileInput& input) const;
   PanelSpan cast(const PanelSpan& panels, std::byte* to) const;
   void finish(std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps, const Epilogue& epilogue,
               const Matrix& y, std::int64_t row, std::int64_t column) const;
-  void prepare_rows(const Matrix& x, std::int64_t first, std::int64_t end, const TileInput& input, float* row_steps) const;
+  void prepare_rows(const TileNeeds& needs, const Matrix& x, std::int64_t first, std::int64_t end, const TileInput& input,
+                    float* row_steps) const;
 };
 
 // Few names ever appear: a kernel is chosen once, its shapes may differ in the implementation.
@@ -99,9 +101,10 @@ PackedWeight::PackedWeight(const WeightPlan& plan, std::int64_t n, std::int64_t 
   if (s.kernel == nullptr)
     throw Error(ErrorKind::unavailable, "this processor does not multiply " + std::string(name_of(plan.arithmetic)) +
                                             " at level " + std::string(name_of(isa)));
+  if (s.kernel == gemm::onednn(plan.arithmetic)) s.one_row = gemm::one_row(plan.arithmetic);
   s.input = &gemm::input_kernels(isa);
-  s.needs = s.kernel->needs();
-  s.multiplied = {.dtype = plan.storage, .n = n, .k = k, .width = s.needs.width, .group = s.needs.group};
+  const TileNeeds needs = s.kernel->needs();
+  s.multiplied = {.dtype = plan.storage, .n = n, .k = k, .width = needs.width, .group = needs.group};
   s.layout = s.multiplied;
   if (plan.storage == DType::f32 && plan.operands != DType::f32) {
     s.multiplied.dtype = plan.operands;
@@ -111,7 +114,7 @@ PackedWeight::PackedWeight(const WeightPlan& plan, std::int64_t n, std::int64_t 
   if (plan.storage != DType::i8) return;
   const auto columns = static_cast<std::size_t>(s.layout.panels() * s.layout.width);
   s.steps.resize(columns);
-  if (s.needs.input == DType::u8) s.surplus.resize(columns);
+  if (needs.input == DType::u8) s.surplus.resize(columns);
 }
 PackedWeight::~PackedWeight() = default;
 
@@ -233,8 +236,8 @@ void check(const PanelLayout& layout, const Matrix& x, const Matrix& y, const Ep
 
 }  // namespace
 
-void PackedWeight::State::prepare_rows(const Matrix& x, std::int64_t first, std::int64_t end, const TileInput& to,
-                                       float* row_steps) const {
+void PackedWeight::State::prepare_rows(const TileNeeds& needs, const Matrix& x, std::int64_t first, std::int64_t end,
+                                       const TileInput& to, float* row_steps) const {
   for (std::int64_t r = first; r < end; ++r) {
     const std::size_t size = size_of(needs.input);
     auto* out = const_cast<std::byte*>(to.data) + static_cast<std::size_t>(r * to.stride) * size;
@@ -260,7 +263,7 @@ void PackedWeight::State::prepare_rows(const Matrix& x, std::int64_t first, std:
 
 /// Rows of x as the kernel wants them: as they are where they fit, in shared scratch otherwise. Returns their steps (s8), or
 /// null.
-float* PackedWeight::State::prepare(CpuContext& context, const Matrix& x, TileInput& to) const {
+float* PackedWeight::State::prepare(CpuContext& context, const TileNeeds& needs, const Matrix& x, TileInput& to) const {
   to = {.data = x.data, .rows = x.rows, .k = needs.padded ? multiplied.padded_k() : x.cols, .stride = x.stride};
   const bool rounded = plan.operands == DType::f32 || plan.operands == x.dtype;
   if (x.dtype == needs.input && rounded && to.k == x.cols && (!needs.dense || x.stride == x.cols)) return nullptr;
@@ -272,10 +275,10 @@ float* PackedWeight::State::prepare(CpuContext& context, const Matrix& x, TileIn
   // A task of some 32k elements costs a few microseconds, as much as handing it out.
   const std::int64_t rows = std::max<std::int64_t>(1, 32768 / to.k), tasks = ceil_div(x.rows, rows);
   if (tasks == 1)
-    prepare_rows(x, 0, x.rows, to, row_steps);
+    prepare_rows(needs, x, 0, x.rows, to, row_steps);
   else
-    context.parallel(tasks,
-                     [&](std::int64_t t, int) { prepare_rows(x, t * rows, std::min((t + 1) * rows, x.rows), to, row_steps); });
+    context.parallel(
+        tasks, [&](std::int64_t t, int) { prepare_rows(needs, x, t * rows, std::min((t + 1) * rows, x.rows), to, row_steps); });
   return plan.arithmetic == Arithmetic::s8 ? row_steps : nullptr;
 }
 
@@ -313,12 +316,14 @@ void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& 
   const State& s = *state_;
   check(s.layout, x, y, epilogue);
   if (x.rows == 0) return;
+  const TileKernel& kernel = s.kernel_of(x.rows);
+  const TileNeeds needs = kernel.needs();
   TileInput input;
-  const float* row_steps = s.prepare(context, x, input);
+  const float* row_steps = s.prepare(context, needs, x, input);
   const Tiling tiling = tiling_of(x.rows, s.layout, context.threads(), s.casts());
   const std::int64_t columns = tiling.panels * s.layout.width, blocks_per_task = s.casts() ? tiling.row_blocks : 1;
   const std::size_t tile_bytes = align_64(static_cast<std::size_t>(tiling.rows * columns) * sizeof(float));
-  const std::size_t kernel_bytes = align_64(s.kernel->scratch_bytes(s.multiplied));
+  const std::size_t kernel_bytes = align_64(kernel.scratch_bytes(s.multiplied));
   const std::size_t cast_bytes = s.casts() ? static_cast<std::size_t>(tiling.panels * s.multiplied.panel_elements()) * 2 : 0;
   const std::int64_t block_tasks = tiling.row_blocks / blocks_per_task;
 
@@ -331,9 +336,9 @@ void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& 
     for (std::int64_t block = 0; block < blocks_per_task; ++block) {
       const std::int64_t row = (task % block_tasks + block) * tiling.rows;
       TileInput rows = input;
-      rows.data += static_cast<std::size_t>(row * input.stride) * size_of(s.needs.input);
+      rows.data += static_cast<std::size_t>(row * input.stride) * size_of(needs.input);
       rows.rows = std::min(tiling.rows, x.rows - row);
-      s.note(s.kernel->run(rows, panels, tile, tile + tile_bytes));
+      s.note(kernel.run(rows, panels, tile, tile + tile_bytes));
       s.finish(tile, rows.rows, panels.columns(), row_steps + (row_steps != nullptr ? row : 0), epilogue, y, row, column);
     }
   });

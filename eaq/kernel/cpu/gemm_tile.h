@@ -49,6 +49,9 @@ class TileKernel {
 
 /// f32 arithmetic on panels of f32, bf16 or f16, for AVX2 or AVX-512 (gemm_f32.cpp).
 const TileKernel* highway_f32(DType storage, Isa isa);
+/// For one row, on the panels that oneDNN's kernels of this arithmetic read, from AVX-512 on: a row draws its weights from
+/// memory, and ours come closer to what that gives (gemm_f32.cpp). Null where oneDNN's does as well.
+const TileKernel* one_row(Arithmetic arithmetic);
 /// int8 by widening to 16 bits, exact without VNNI, for AVX2 or AVX-512 (dot_s8.cpp).
 const TileKernel* highway_s8(Isa isa);
 /// oneDNN's AVX-512 and AMX kernels (onednn.cpp); null where it has none for our panels.

@@ -1,9 +1,10 @@
 // Tiles multiplied by oneDNN, one thread each: on AVX-512 its brgemm kernels come within a few percent of what the cores can do,
 // and they know AMX. One core of an AMD EPYC 9005 (Zen 5) from 96 rows on: 265 GFLOP/s in f32, 530 in bf16, 1060 in int8; whole
 // products through gemm.cpp, with conversions and epilogue, lose 2-7 % of that in f32 and bf16 and 11-20 % in int8 (whose input
-// is quantised there too). One row is bound by memory: 31 GB/s in f32, 35 in bf16, 43 in int8. oneDNN's own
-// post-operations are not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be passed over
-// again anyway. (They would save 7 us of the 80 that a tile of 96 x 256 takes in bf16 with a gelu, K = 768, and nothing without.)
+// is quantised there too). One row is bound by memory: 43 GB/s in int8; in f32 and bf16 it has a kernel of ours (gemm_f32.cpp).
+// oneDNN's own post-operations are not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be
+// passed over again anyway. (They would save 7 us of the 80 that a tile of 96 x 256 takes in bf16 with a gelu, K = 768, and
+// nothing without.)
 //
 // The weight is not reordered by oneDNN: our panels of 64 are its own layout (BA16a64b, with 2 or 4 neighbours in k together),
 // which is stated and checked, so that one packed copy serves every number of rows, slices of it are pointers into it, and a row
