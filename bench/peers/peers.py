@@ -36,7 +36,7 @@ def command():
     """As it can be run again by anyone: folders of this machine mean nothing elsewhere."""
     shown, hide = ["bench/peers/run"], False
     for word in sys.argv[1:]:
-        option = re.match(r"(--models|--out|--eaq|--merge)(=|$)", word)
+        option = re.match(r"(--models|--out|--eaq|--merge|--cache)(=|$)", word)
         shown.append("DIR" if hide else f"{option[1]}=DIR" if option and option[2] else word)
         hide = bool(option) and not option[2]
     return shown

@@ -246,7 +246,7 @@ TEST(Profile, AnInterruptedWayKeepsItsVisitsAndSaysHowManyTheyAre) {
   const std::size_t planned = 2 * 3 * design_in_place(weighing.steps.size(), options.passes).workloads.size();
   ASSERT_GT(visits, 0U);
   ASSERT_LT(visits, planned);
-  ASSERT_EQ(weighing.notes.size(), 1U);
+  ASSERT_GE(weighing.notes.size(), 1U);  // others may say which visits do not count
   EXPECT_NE(weighing.notes[0].find("interrupted after " + std::to_string(visits) + " of " + std::to_string(planned)),
             std::string::npos)
       << weighing.notes[0];

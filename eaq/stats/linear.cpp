@@ -148,6 +148,7 @@ std::optional<LinearFit> fit_robust(std::span<const double> rows, std::span<cons
                                     std::span<const double> trusted) {
   constexpr int rounds = 40;
   constexpr double settled = 1e-3;  // of trust
+  constexpr double exact = 1e-12;   // of the largest value: a scale below is rounding
   constexpr double ample = 0.25;    // rows to spare for each unknown: with fewer, a wild row cannot be told from a tame one
   const std::optional<LinearFit> plain = fit_linear(rows, y, weights);
   if (!plain) return std::nullopt;
@@ -167,8 +168,7 @@ std::optional<LinearFit> fit_robust(std::span<const double> rows, std::span<cons
     const auto solved = solve(rows, y, with(trust), n);
     if (!solved) return plain;  // too few rows agree
     const std::vector<double> residuals = studentized(*solved, rows, y, weights, trust);
-    const double scale = scale_of(residuals);
-    if (!(scale > 1e-12 * largest)) break;  // most rows fit exactly
+    const double scale = std::max(scale_of(residuals), exact * largest);
     const bool begin = trusted.empty() && round < rounds / 4, last = round == rounds - 1;
     double moved = 0;
     for (std::size_t r = 0; r < y.size(); ++r) {
@@ -187,7 +187,7 @@ std::optional<LinearFit> fit_robust(std::span<const double> rows, std::span<cons
   if (!fit) return plain;
   const double left_out = std::accumulate(trust.begin(), trust.end(), static_cast<double>(y.size()), std::minus<>());
   const double degrees = fit->degrees - left_out;
-  if (degrees < 1) return std::nullopt;
+  if (degrees < 1) return plain;
   for (double& c : fit->covariance) c *= fit->degrees / degrees;
   fit->degrees = degrees;
   fit->trust = std::move(trust);

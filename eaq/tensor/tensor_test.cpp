@@ -196,6 +196,17 @@ TEST(Buffer, IsAlignedToACacheLine) {
   }
 }
 
+TEST(Buffer, BeginsAtAHugePageWhereItFillsOne) {
+  constexpr std::size_t huge_page = std::size_t{2} << 20;
+  for (const std::size_t bytes : {huge_page, 3 * huge_page + 5}) {
+    Buffer buffer(bytes);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % huge_page, 0u);
+    std::memset(buffer.data(), 7, bytes);
+    Buffer moved = std::move(buffer);
+    EXPECT_EQ(moved.data()[bytes - 1], std::byte{7});
+  }
+}
+
 TEST(Shape, PrintsAsAList) {
   EXPECT_EQ(to_string(Shape{}), "[]");
   EXPECT_EQ(to_string(Shape{2, 3}), "[2, 3]");

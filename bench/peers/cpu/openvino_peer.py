@@ -75,7 +75,7 @@ def names_of_inputs(task):
 
 
 def calibration(task):
-    """Other sentences, or windows, than those that are timed alone: 64 sentences, or 16 windows."""
+    """64 sentences of the dev set, or 16 windows of the text: those that are timed are among them, which can only flatter it."""
     from works import inputs_of
 
     count = 16 if task.work.family == "gpt2" else 64

@@ -160,6 +160,30 @@ TEST(PackedWeightKernels, ServeSeveralContextsAtOnce) {
   }
 }
 
+// Small integers, whose sums every arithmetic has exactly: a row may have a kernel of its own.
+TEST(PackedWeightKernels, GiveARowAloneWhatItGetsAmongOthers) {
+  const std::int64_t m = 7, n = 70, k = 97;
+  std::mt19937 random(5);
+  std::vector<float> w(static_cast<std::size_t>(n * k)), x(static_cast<std::size_t>(m * k));
+  for (auto* values : {&w, &x})
+    for (float& v : *values) v = static_cast<float>(random() % 9) - 4;
+  constexpr WeightPlan bf16_plan{.storage = DType::bf16, .arithmetic = Arithmetic::bf16, .operands = DType::bf16};
+  for (const Isa isa : levels())
+    for (const WeightPlan& plan : {fp32_plan, bf16_plan, int8_plan}) {
+      if (!multiplies(isa, plan.arithmetic)) continue;
+      PackedWeight weight(plan, n, k, isa);
+      weight.pack(0, n, w.data());
+      const std::vector<float> together = product(weight, x, m);
+      for (std::int64_t r = 0; r < m; ++r) {
+        std::vector<float> row(x.begin() + r * k, x.begin() + (r + 1) * k);
+        const std::vector<float> alone = product(weight, row, 1);
+        for (std::int64_t c = 0; c < n; ++c)
+          ASSERT_EQ(alone[static_cast<std::size_t>(c)], together[static_cast<std::size_t>(r * n + c)])
+              << name_of(isa) << ", " << name_of(plan.arithmetic) << " [" << r << ", " << c << "]";
+      }
+    }
+}
+
 TEST(PackedWeightKernels, TakeRowsWithGapsBetweenThem) {
   const std::int64_t m = 9, n = 70, k = 31, gap = 5;
   std::vector<float> w(static_cast<std::size_t>(n * k), 0.5f), x(static_cast<std::size_t>(m * k), 2.0f),

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""docs/performance.md and its picture, from docs/results/peers-cpu-*.json and rates-cpu-*.json.
+
+usage: bench/peers/performance.py [--check]     --check: exit 1 where the page is not what the files say
+
+A cell's floor is what its processor needs at least: operations over the rate that products reach at their best shape (bf16 and int8
+at rates of their own), or for one row the weights' bytes over what the memory gives. Rates are measured, see RATES_BY.
+"""
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RESULTS, PAGE, PICTURE = ROOT / "docs" / "results", ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
+
+RATES_BY = ("EAQ_BENCH_THREADS=N build/release/format_bench --benchmark_filter='^(fp32|bf16|int8)/(128|4096)/' --benchmark_format=json",
+            "build/release/kernel_bench --benchmark_filter=read_memory --benchmark_format=json")
+
+# The two architectures: layers of width 768 with an inner 3072; GPT-2's head has 50257 rows.
+WIDTH, INNER, VOCABULARY = 768, 3072, 50257
+LAYER = 4 * WIDTH * WIDTH + 2 * WIDTH * INNER
+LAYERS = {"distilbert": 6, "gpt2": 12}
+SST2_SENTENCES, SST2_TOKENS = 872, 21943  # as DistilBERT's tokenizer cuts the dev set, [CLS] and [SEP] included
+BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "int8+head": 1}
+
+
+def operations(work):
+    """Multiplications and additions of products and attention in what the cell's `ms` is of; None for what memory bounds."""
+    family = "gpt2" if work.startswith("gpt2") else "distilbert"
+
+    def of(tokens, keys, head_rows):
+        attention = 4 * keys * WIDTH * LAYERS[family] * tokens / (2 if family == "gpt2" else 1)  # causal: half of the keys
+        return 2 * LAYERS[family] * LAYER * tokens + attention + 2 * WIDTH * VOCABULARY * head_rows
+
+    return {"distilbert-b32-s128": lambda: of(32 * 128, 128, 0), "distilbert-b1-s128": lambda: of(128, 128, 0),
+            "sst2-dev": lambda: of(SST2_TOKENS / SST2_SENTENCES, SST2_TOKENS / SST2_SENTENCES, 0),
+            "gpt2-b1-s128": lambda: of(128, 128, 128), "gpt2-b1-s128-last": lambda: of(128, 128, 1), "gpt2-decode": lambda: None}[work]()
+
+
+def floor_ms(work, format, threads, rates):
+    rate = rates.get(str(threads))
+    if not rate:
+        return None
+    count = operations(work)
+    if count is None:
+        weights = LAYERS["gpt2"] * LAYER + VOCABULARY * WIDTH
+        return weights * BYTES[format] / (rate["read_GBps"] * 1e9) * 1e3
+    kind = {"int8+head": "int8", "fp16": "fp32"}.get(format, format)
+    return count / (rate[f"{kind}_GFLOPs"] * 1e9) * 1e3 if rate.get(f"{kind}_GFLOPs") else None
+
+
+def cells_of(result, rates):
+    """(work, format, threads, eaq's ms, share of the floor or None, row) of every row with a time."""
+    for row in result["rows"]:
+        if not row["eaq"] or not row["eaq"]["ms"]:
+            continue
+        threads = row.get("threads", result["machine"]["threads"])
+        floor = floor_ms(row["work"], row["format"], threads, rates)
+        yield row["work"], row["format"], threads, row["eaq"]["ms"], floor and floor / row["eaq"]["ms"], row
+
+
+def number(x):
+    return f"{x:.3g}" if x < 100 else f"{x:.0f}"
+
+
+def table(result, rates):
+    lines = ["| work | format | threads | eaq, ms | best of the others, ms | ratio [95 %] | floor, ms | share of it |", "| --- | --- | ---: | ---: | --- | --- | ---: | ---: |"]
+    for work, format, threads, ms, share, row in cells_of(result, rates):
+        best = next((peer for peer in row["peers"] if peer["name"] == row["best_peer"]), None)
+        ratio = row["time_ratio"]
+        interval = f" [{ratio['ci95'][0]:.2f}, {ratio['ci95'][1]:.2f}]" if ratio and ratio["ci95"] else ""
+        lines.append(f"| {work} | {format} | {threads} | {number(ms)} | {number(best['ms']) + ' ' + best['name'] if best else '-'} | "
+                     f"{format_ratio(ratio) + interval if ratio else '-'} | {number(share * ms) if share else '-'} | {f'{100 * share:.0f} %' if share else '-'} |")
+    return "\n".join(lines)
+
+
+def format_ratio(ratio):
+    return f"{ratio['mean']:.2f}"
+
+
+def title_of(result):
+    machine = result["machine"]
+    return f"{machine['model_name']}, family {machine['family']}, model {machine['model']}, {machine['cores']} cores"
+
+
+def picture(found):
+    """Bars, one a cell that has a floor: the share reached, and a mark where the best of the others stands."""
+    bars = [(title, f"{work} {format}, {threads} thread{'s' if threads != 1 else ''}", share, share * ms / best if best else None)
+            for title, cells in found for work, format, threads, ms, share, best in cells if share]
+    height, left, width, top = 18, 290, 420, 34
+    out, y, last = [], top, None
+    for title, label, share, other in bars:
+        if title != last:
+            out.append(f'<text x="8" y="{y + 13}" font-weight="bold">{title}</text>')
+            y, last = y + height + 4, title
+        out.append(f'<text x="{left - 6}" y="{y + 13}" text-anchor="end">{label}</text>')
+        out.append(f'<rect x="{left}" y="{y + 2}" width="{width * min(share, 1.2):.0f}" height="{height - 5}" fill="#3b7dd8"/>')
+        if other:
+            out.append(f'<rect x="{left + width * min(other, 1.2) - 1:.0f}" y="{y}" width="3" height="{height - 1}" fill="#d8703b"/>')
+        out.append(f'<text x="{left + width * min(max(share, other or 0), 1.2) + 6:.0f}" y="{y + 13}">{100 * share:.0f} %</text>')
+        y += height
+    grid = [f'<line x1="{left + width * part:.0f}" x2="{left + width * part:.0f}" y1="{top - 6}" y2="{y}" stroke="#8888" stroke-dasharray="2 3"/>'
+            f'<text x="{left + width * part:.0f}" y="{top - 10}" text-anchor="middle">{100 * part:.0f} %</text>' for part in (0.25, 0.5, 0.8, 1.0)]
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{y + 12}" font-family="sans-serif" font-size="12" role="img" '
+            f'aria-label="Share of the floor that eaq reaches in each cell; a mark shows the best of the others">'
+            f'<rect width="100%" height="100%" fill="white"/>' + "".join(grid + out) + "</svg>\n")
+
+
+def page(results):
+    parts = ["# How fast on a processor, beside others", "",
+             "Drawn by `bench/peers/performance.py` from the files named below; nothing here is written by hand. How it is measured: "
+             "[bench/peers](../bench/peers/README.md). A ratio above 1 says that eaq is ahead. The floor is what the processor needs at least: operations "
+             "over the rate of products at their best shape, or for decoding the weights' bytes over what the memory gives, at that count of threads.", "",
+             "![Share of the floor by cell](performance.svg)", "",
+             "Blue: eaq's share of the floor. The orange mark: that of the fastest of the others.", ""]
+    for path, result, rates in results:
+        parts += [f"## {title_of(result)}", "", f"[{path.name}](results/{path.name}); `{' '.join(result['command'])}`. "
+                  f"Load before and after: {result['machine']['load_before']:.1f}, {result['machine']['load_after']:.1f}.", "", table(result, rates), ""]
+        if rates:
+            parts += ["Rates: " + "; ".join(f"{threads} thread{'s' if threads != '1' else ''}: fp32 {rate['fp32_GFLOPs']:.0f}, bf16 {rate['bf16_GFLOPs']:.0f} GFLOP/s, "
+                                            f"int8 {rate['int8_GFLOPs']:.0f} G operations/s, memory {rate['read_GBps']:.1f} GB/s" for threads, rate in rates.items()) + ".", ""]
+    parts += ["Rates are measured by", "", *(f"    {command}" for command in RATES_BY), ""]
+    return "\n".join(parts)
+
+
+def main():
+    results = []
+    for path in sorted(RESULTS.glob("peers-cpu-*.json")):
+        rates = RESULTS / path.name.replace("peers-", "rates-")
+        results.append((path, json.loads(path.read_text()), json.loads(rates.read_text()) if rates.exists() else {}))
+    found = []
+    for _, result, rates in results:
+        cells = []
+        for work, format, threads, ms, share, row in cells_of(result, rates):
+            best = next((peer["ms"] for peer in row["peers"] if peer["name"] == row["best_peer"]), None)
+            cells.append((work, format, threads, ms, share, best))
+        found.append((title_of(result), cells))
+    wanted = {PAGE: page(results), PICTURE: picture(found)}
+    if "--check" in sys.argv[1:]:
+        stale = [path.name for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+        if stale:
+            print(f"{', '.join(stale)}: not what docs/results says; run bench/peers/performance.py", file=sys.stderr)
+        return 1 if stale else 0
+    for path, text in wanted.items():
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
