@@ -112,7 +112,8 @@ def page(results):
              "[bench/peers](../bench/peers/README.md). A ratio above 1 says that eaq is ahead. The floor is what the processor needs at least: operations "
              "over the rate of products at their best shape, or for decoding the weights' bytes over what the memory gives, at that count of threads.", "",
              "![Share of the floor by cell](performance.svg)", "",
-             "Blue: eaq's share of the floor. The orange mark: that of the fastest of the others.", ""]
+             "Blue: eaq's share of the floor. The orange mark: that of the fastest of the others. A share above 100 % says that the machine, which others use too, "
+             "was slower while its rates were measured.", ""]
     for path, result, rates in results:
         parts += [f"## {title_of(result)}", "", f"[{path.name}](results/{path.name}); `{' '.join(result['command'])}`. "
                   f"Load before and after: {result['machine']['load_before']:.1f}, {result['machine']['load_after']:.1f}.", "", table(result, rates), ""]
