@@ -101,7 +101,7 @@ def picture(found):
         y += height
     grid = [f'<line x1="{left + width * part:.0f}" x2="{left + width * part:.0f}" y1="{top - 6}" y2="{y}" stroke="#8888" stroke-dasharray="2 3"/>'
             f'<text x="{left + width * part:.0f}" y="{top - 10}" text-anchor="middle">{100 * part:.0f} %</text>' for part in (0.25, 0.5, 0.8, 1.0)]
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{y + 12}" font-family="sans-serif" font-size="12" role="img" '
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="870" height="{y + 12}" font-family="sans-serif" font-size="12" role="img" '
             f'aria-label="Share of the floor that eaq reaches in each cell; a mark shows the best of the others">'
             f'<rect width="100%" height="100%" fill="white"/>' + "".join(grid + out) + "</svg>\n")
 
