@@ -150,7 +150,7 @@ std::optional<LinearFit> fit_robust(std::span<const double> rows, std::span<cons
   constexpr double settled = 1e-3;  // of trust
   constexpr double exact = 1e-12;   // of the largest value: a scale below is rounding
   constexpr double ample = 0.25;    // rows to spare for each unknown: with fewer, a wild row cannot be told from a tame one
-  const std::optional<LinearFit> plain = fit_linear(rows, y, weights);
+  std::optional<LinearFit> plain = fit_linear(rows, y, weights);
   if (!plain) return std::nullopt;
   const std::size_t n = plain->coefficients.size();
   if (plain->degrees < ample * static_cast<double>(n)) return plain;
