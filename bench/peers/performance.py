@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS, PAGE, PICTURE = ROOT / "docs" / "results", ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
 
-RATES_BY = ("EAQ_BENCH_THREADS=N build/release/format_bench --benchmark_filter='^(fp32|bf16|int8)/(128|4096)/' --benchmark_format=json",
+RATES_BY = ("EAQ_BENCH_THREADS=N build/release/format_bench --benchmark_filter='^(fp32|bf16|int8)/(128|4096)/|^fp32/1/768x50257' --benchmark_format=json",
             "build/release/kernel_bench --benchmark_filter=read_memory --benchmark_format=json")
 
 # The two architectures: layers of width 768 with an inner 3072; GPT-2's head has 50257 rows.

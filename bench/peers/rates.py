@@ -4,7 +4,8 @@
 usage: bench/peers/rates.py MEMORY.json THREADS=PRODUCTS.json... > docs/results/rates-cpu-PROCESSOR.json
 
 MEMORY.json is kernel_bench's read_memory, PRODUCTS.json format_bench's products on so many threads (--benchmark_format=json both;
-performance.py has the commands). A format's rate is that of its best shape.
+performance.py has the commands). A format's rate is that of its best shape; memory's is the larger of what sums and a row's product in
+fp32, where PRODUCTS.json has that, draw from it.
 """
 import json
 import sys
@@ -22,8 +23,10 @@ def rates(memory, products):
     read = {row["name"].split("threads:")[1].split("/")[0]: row["GB/s"] for row in memory}
     found = {}
     for threads, rows in products.items():
-        found[threads] = {f"{format}_GFLOPs": round(max(row["GFLOP/s"] for row in rows if row["name"].startswith(format + "/")), 1) for format in FORMATS}
-        found[threads]["read_GBps"] = round(read[threads], 1)
+        many = [row for row in rows if "/1/" not in row["name"]]
+        found[threads] = {f"{format}_GFLOPs": round(max(row["GFLOP/s"] for row in many if row["name"].startswith(format + "/")), 1) for format in FORMATS}
+        drawn = [row["weight GB/s"] for row in rows if row["name"].startswith("fp32/1/768x50257")]
+        found[threads]["read_GBps"] = round(max([read[threads], *drawn]), 1)
     return found
 
 
