@@ -4,7 +4,7 @@
 usage: bench/peers/rates.py MEMORY.json THREADS=PRODUCTS.json... > docs/results/rates-cpu-PROCESSOR.json
 
 MEMORY.json is kernel_bench's read_memory, PRODUCTS.json format_bench's products on so many threads (--benchmark_format=json both;
-performance.py has the commands). A format's rate is that of its best shape; memory's is the larger of what sums and a row's product in
+performance.py has the commands; several files of one count of threads are taken together: a shared machine is not always as fast). A format's rate is that of its best shape; memory's is the larger of what sums and a row's product in
 fp32, where PRODUCTS.json has that, draw from it.
 """
 import json
@@ -33,5 +33,7 @@ def rates(memory, products):
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    products = dict(word.split("=", 1) for word in sys.argv[2:])
-    print(json.dumps(rates(benchmarks(sys.argv[1]), {threads: benchmarks(path) for threads, path in products.items()}), indent=1))
+    products = {}
+    for threads, path in (word.split("=", 1) for word in sys.argv[2:]):
+        products.setdefault(threads, []).extend(benchmarks(path))
+    print(json.dumps(rates(benchmarks(sys.argv[1]), products), indent=1))
