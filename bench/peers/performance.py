@@ -50,13 +50,11 @@ def floor_ms(work, format, threads, rates):
 
 
 def cells_of(result, rates):
-    """(work, format, threads, eaq's ms, share of the floor or None, row) of every row with a time."""
+    """(work, format, threads, eaq's ms or None, share of the floor or None, row) of every row."""
     for row in result["rows"]:
-        if not row["eaq"] or not row["eaq"]["ms"]:
-            continue
-        threads = row.get("threads", result["machine"]["threads"])
-        floor = floor_ms(row["work"], row["format"], threads, rates)
-        yield row["work"], row["format"], threads, row["eaq"]["ms"], floor and floor / row["eaq"]["ms"], row
+        ms = row["eaq"] and row["eaq"]["ms"]
+        floor = floor_ms(row["work"], row["format"], row["threads"], rates)
+        yield row["work"], row["format"], row["threads"], ms, floor / ms if floor and ms else None, row
 
 
 def number(x):
@@ -65,17 +63,20 @@ def number(x):
 
 def table(result, rates):
     lines = ["| work | format | threads | eaq, ms | best of the others, ms | ratio [95 %] | floor, ms | share of it |", "| --- | --- | ---: | ---: | --- | --- | ---: | ---: |"]
-    for work, format, threads, ms, share, row in cells_of(result, rates):
+    for work, kind, threads, ms, share, row in cells_of(result, rates):
         best = next((peer for peer in row["peers"] if peer["name"] == row["best_peer"]), None)
         ratio = row["time_ratio"]
         interval = f" [{ratio['ci95'][0]:.2f}, {ratio['ci95'][1]:.2f}]" if ratio and ratio["ci95"] else ""
-        lines.append(f"| {work} | {format} | {threads} | {number(ms)} | {number(best['ms']) + ' ' + best['name'] if best else '-'} | "
-                     f"{format_ratio(ratio) + interval if ratio else '-'} | {number(share * ms) if share else '-'} | {f'{100 * share:.0f} %' if share else '-'} |")
+        own = time(row["eaq"]) if ms else (row["eaq"] or {}).get("does_not_count", "-")
+        lines.append(f"| {work} | {kind} | {threads} | {own} | {time(best) + ' ' + best['name'] if best else '-'} | "
+                     f"{format(ratio['mean'], '.2f') + interval if ratio else '-'} | {number(share * ms) if share else '-'} | {f'{100 * share:.0f} %' if share else '-'} |")
     return "\n".join(lines)
 
 
-def format_ratio(ratio):
-    return f"{ratio['mean']:.2f}"
+def time(cell):
+    """A contestant's milliseconds, with half of its 95 % interval where it has one."""
+    interval = cell.get("ms_ci95")
+    return number(cell["ms"]) + (f" ±{(interval[1] - interval[0]) / 2:.2g}" if interval else "")
 
 
 def title_of(result):
@@ -138,12 +139,12 @@ def main():
         found.append((title_of(result), cells))
     wanted = {PAGE: page(results), PICTURE: picture(found)}
     if "--check" in sys.argv[1:]:
-        stale = [path.name for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+        stale = [path.name for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
         if stale:
             print(f"{', '.join(stale)}: not what docs/results says; run bench/peers/performance.py", file=sys.stderr)
         return 1 if stale else 0
     for path, text in wanted.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     return 0
 
 
