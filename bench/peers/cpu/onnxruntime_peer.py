@@ -64,39 +64,19 @@ class OnnxRuntime(Peer):
     def logits(self, batch):
         return self.session.run(["logits"], self.inputs[batch])[0]
 
-    def step(self, ids, position, past):
-        """Logits of the last position, and the keys and values: they stay OrtValues, nothing is copied out but the logits."""
+    def begin(self):
+        layers = sum(value.name.startswith("past.") for value in self.session.get_inputs())
+        _, _, heads, _, size = next(value.shape for value in self.session.get_inputs() if value.name == "past.0")
+        self.past = [self.value_of(self.numpy.zeros((2, 1, heads, 0, size), dtype=self.numpy.float32)) for _ in range(layers)]
+
+    def step(self, ids, position):
+        """Keys and values stay OrtValues: nothing is copied out but the logits."""
         numpy = self.numpy
         feeds = {"input_ids": self.value_of(ids), "position_ids": self.value_of(numpy.arange(position, position + ids.shape[1], dtype=numpy.int64)[None]),
-                 **{f"past.{layer}": value for layer, value in enumerate(past)}}
-        outputs = self.session.run_with_ort_values(["logits", *(f"present.{layer}" for layer in range(len(past)))], feeds)
-        return outputs[0].numpy()[0, -1], outputs[1:]
-
-    def decode(self, keep_logits=False):
-        numpy = self.numpy
-        prompt = self.task.prompt
-        layers = sum(value.name.startswith("past.") for value in self.session.get_inputs())
-        _, batch, heads, _, size = next(value.shape for value in self.session.get_inputs() if value.name == "past.0")
-        past = [self.value_of(numpy.zeros((2, 1, heads, 0, size), dtype=numpy.float32)) for _ in range(layers)]
-        logits, past = self.step(prompt, 0, past)
-        tokens, kept = [], []
-        start = time.perf_counter()
-        for position in range(prompt.shape[1], prompt.shape[1] + self.work.new_tokens):
-            if keep_logits:
-                kept.append(logits.copy())
-            tokens.append(int(logits.argmax()))
-            logits, past = self.step(numpy.array([[tokens[-1]]], dtype=numpy.int64), position, past)
-        elapsed = time.perf_counter() - start
-        return 1000 * elapsed / self.work.new_tokens, tokens, kept
-
-    def answers(self):
-        if self.work.phase != "decode":
-            return super().answers()
-        _, tokens, logits = self.decode(keep_logits=True)
-        return {"tokens": self.numpy.concatenate([self.task.prompt[0], tokens])[None], "logits": self.numpy.stack(logits)}
-
-    def decode_pass(self):
-        return self.decode()[0]
+                 **{f"past.{layer}": value for layer, value in enumerate(self.past)}}
+        outputs = self.session.run_with_ort_values(["logits", *(f"present.{layer}" for layer in range(len(self.past)))], feeds)
+        self.past = outputs[1:]
+        return outputs[0].numpy()[0, -1]
 
 
 PEERS = [OnnxRuntime]

@@ -1,5 +1,4 @@
 """OpenVINO: the model converted from PyTorch, int8 by NNCF, the faster of its performance hints."""
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -200,6 +199,9 @@ class OpenVino(Peer):
     def logits(self, batch):
         return self.latency(self.inputs[batch])[0]
 
+    def begin(self):
+        self.request.reset_state()
+
     def step(self, ids, position):
         import numpy
 
@@ -207,33 +209,6 @@ class OpenVino(Peer):
         mask = numpy.triu(numpy.full((count, position + count), -1e9, dtype=numpy.float32), position + 1)[None, None]
         positions = numpy.arange(position, position + count, dtype=numpy.int64)[None]
         return self.request.infer([ids, positions, mask], share_inputs=True, share_outputs=True)[0][0, -1]
-
-    def decode(self, keep_logits=False):
-        import numpy
-
-        prompt = self.task.prompt
-        self.request.reset_state()
-        logits = self.step(prompt, 0)
-        tokens, kept = [], []
-        start = time.perf_counter()
-        for position in range(prompt.shape[1], prompt.shape[1] + self.work.new_tokens):
-            if keep_logits:
-                kept.append(logits.copy())
-            tokens.append(int(logits.argmax()))
-            logits = self.step(numpy.array([[tokens[-1]]], dtype=numpy.int64), position)
-        elapsed = time.perf_counter() - start
-        return 1000 * elapsed / self.work.new_tokens, tokens, kept
-
-    def answers(self):
-        if self.work.phase != "decode":
-            return super().answers()
-        import numpy
-
-        _, tokens, logits = self.decode(keep_logits=True)
-        return {"tokens": numpy.concatenate([self.task.prompt[0], tokens])[None], "logits": numpy.stack(logits)}
-
-    def decode_pass(self):
-        return self.decode()[0]
 
 
 class OpenVinoCompressed(OpenVino):

@@ -62,7 +62,12 @@ class Peer:
 
     def answers(self):
         """{"logits": [one array a batch]}; of a decode {"tokens": [1, prompt + new], "logits": [new, vocabulary]}: what chose each new token."""
-        return {"logits": [self.logits(batch) for batch in range(len(self.task.batches))]}
+        if self.work.phase != "decode":
+            return {"logits": [self.logits(batch) for batch in range(len(self.task.batches))]}
+        import numpy
+
+        _, tokens, logits = self.decode(keep_logits=True)
+        return {"tokens": numpy.concatenate([self.task.prompt[0], tokens])[None], "logits": numpy.stack(logits)}
 
     def logits(self, batch):
         raise NotImplementedError
@@ -84,7 +89,32 @@ class Peer:
 
     def decode_pass(self):
         """Milliseconds per new token, the prompt's own pass left out."""
+        return self.decode()[0]
+
+    def begin(self):
+        """Of a decode by step(): forgets all keys and values."""
         raise NotImplementedError
+
+    def step(self, ids, position):
+        """Logits of the last of `ids` [1, n], of which the first stands at `position`."""
+        raise NotImplementedError
+
+    def decode(self, keep_logits=False):
+        """A greedy loop of our own: milliseconds per new token, the new tokens, and where asked for the logits that chose them."""
+        import numpy
+
+        self.begin()
+        prompt = self.task.prompt
+        logits = self.step(prompt, 0)
+        tokens, kept = [], []
+        start = time.perf_counter()
+        for position in range(prompt.shape[1], prompt.shape[1] + self.work.new_tokens):
+            if keep_logits:
+                kept.append(logits.copy())
+            tokens.append(int(logits.argmax()))
+            logits = self.step(numpy.array([[tokens[-1]]], dtype=numpy.int64), position)
+        elapsed = time.perf_counter() - start
+        return 1000 * elapsed / self.work.new_tokens, tokens, kept
 
 
 def decode_milliseconds(decode_pass, min_seconds):
