@@ -31,7 +31,7 @@ function(eaq_configure_library target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_link_libraries(
     ${target} PUBLIC Threads::Threads
-    PRIVATE OpenMP::OpenMP_CXX OpenSSL::Crypto nlohmann_json::nlohmann_json fmt::fmt ICU::i18n ICU::uc DNNL::dnnl PkgConfig::hwy PkgConfig::zstd)
+    PRIVATE OpenMP::OpenMP_CXX OpenSSL::Crypto CURL::libcurl nlohmann_json::nlohmann_json fmt::fmt ICU::i18n ICU::uc DNNL::dnnl PkgConfig::hwy PkgConfig::zstd)
   eaq_warnings(${target})
   if(EAQ_CUDA STREQUAL EMULATED)
     eaq_emulate_cuda(${target})

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "eaq/base/error.h"
@@ -155,27 +156,33 @@ void write_text(const std::filesystem::path& path, std::string_view text) {
   file.commit();
 }
 
-Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  if (context_ == nullptr || EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), EVP_sha256(), nullptr) != 1)
-    throw Error(ErrorKind::bug, "SHA-256 failed");
+Digest::Digest(Kind kind) : kind_(kind), context_(EVP_MD_CTX_new()) {
+  if (context_ == nullptr) throw std::bad_alloc();
+  restart();
 }
 
-Sha256::~Sha256() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
+Digest::~Digest() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
 
-void Sha256::update(std::span<const std::byte> bytes) {
+void Digest::restart() {
+  if (EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), kind_ == Kind::sha1 ? EVP_sha1() : EVP_sha256(), nullptr) != 1)
+    throw Error(ErrorKind::bug, "OpenSSL cannot hash");
+}
+
+void Digest::update(std::span<const std::byte> bytes) {
   if (EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), bytes.data(), bytes.size()) != 1)
-    throw Error(ErrorKind::bug, "SHA-256 failed");
+    throw Error(ErrorKind::bug, "OpenSSL cannot hash");
 }
 
-std::string Sha256::hex() {
-  std::array<unsigned char, 32> digest{};
-  if (EVP_DigestFinal_ex(static_cast<EVP_MD_CTX*>(context_), digest.data(), nullptr) != 1)
-    throw Error(ErrorKind::bug, "SHA-256 failed");
-  return eaq::hex(digest.data(), digest.size());
+std::string Digest::hex() {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> sum{};
+  unsigned length = 0;
+  if (EVP_DigestFinal_ex(static_cast<EVP_MD_CTX*>(context_), sum.data(), &length) != 1)
+    throw Error(ErrorKind::bug, "OpenSSL cannot hash");
+  return eaq::hex(sum.data(), length);
 }
 
 std::string sha256(std::span<const std::byte> bytes) {
-  Sha256 sum;
+  Digest sum(Digest::Kind::sha256);
   sum.update(bytes);
   return sum.hex();
 }
@@ -184,7 +191,7 @@ std::string sha256(std::string_view text) { return sha256(std::as_bytes(std::spa
 
 std::string sha256(const MappedFile& file) {
   constexpr std::size_t step = std::size_t{4} << 20;
-  Sha256 sum;
+  Digest sum(Digest::Kind::sha256);
   for (auto rest = file.bytes(); !rest.empty();) {
     const auto part = rest.first(std::min(step, rest.size()));
     sum.update(part);

@@ -1,4 +1,4 @@
-// Files: memory-mapped input, output that appears whole or not at all, and SHA-256.
+// Files: memory-mapped input, output that appears whole or not at all, and hashes.
 #pragma once
 
 #include <cstddef>
@@ -60,17 +60,22 @@ std::string read_text(const std::filesystem::path& path, std::uint64_t limit = s
 /// Writes `text` atomically.
 void write_text(const std::filesystem::path& path, std::string_view text);
 
-/// SHA-256 of what comes in pieces.
-class Sha256 {
+/// The hash of what comes in pieces.
+class Digest {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
+  enum class Kind { sha1, sha256 };  ///< SHA-1 only where others name things by it, as git does
+
+  explicit Digest(Kind kind);
+  ~Digest();
+  Digest(const Digest&) = delete;
+  Digest& operator=(const Digest&) = delete;
   void update(std::span<const std::byte> bytes);
-  std::string hex();  ///< lower case; ends the sum, to be called once
+  void update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+  void restart();     ///< as if nothing had come yet
+  std::string hex();  ///< lower case; ends the sum: restart() begins another
 
  private:
+  Kind kind_;
   void* context_;
 };
 

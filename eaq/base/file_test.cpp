@@ -178,10 +178,18 @@ TEST(MappedFile, ReleasedPagesAreReadAgain) {
 
 TEST(Sha256, InPiecesIsThatOfTheWhole) {
   const std::string text(100'000, 'x');
-  Sha256 sum;
+  Digest sum(Digest::Kind::sha256);
   for (std::size_t at = 0; at < text.size(); at += 777)
     sum.update(std::as_bytes(std::span(text)).subspan(at, std::min<std::size_t>(777, text.size() - at)));
   EXPECT_EQ(sum.hex(), sha256(text));
+}
+
+TEST(Sha1, OfAbcIsTheOneInTheStandardAndCanBeBegunAnew) {
+  Digest sum(Digest::Kind::sha1);
+  sum.update("what does not count");
+  sum.restart();
+  sum.update("abc");
+  EXPECT_EQ(sum.hex(), "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
 
 TEST(Sha256, OfFilesIsThatOfTheirBytes) {

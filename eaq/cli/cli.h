@@ -40,6 +40,7 @@ void define_meter(CLI::App& app, Action& chosen);
 void define_measure(CLI::App& app, Action& chosen);
 void define_compare(CLI::App& app, Action& chosen);
 void define_report(CLI::App& app, Action& chosen);
+void define_fetch(CLI::App& app, Action& chosen);
 
 /// Of `eaq measure OPTIONS -- COMMAND...`: keeps the command for later, since it is not ours to read, and returns how many
 /// arguments are left.
@@ -73,7 +74,7 @@ struct OutputOptions {
 };
 void add_output_options(CLI::App& app, OutputOptions& options);  ///< --json, --quiet
 
-void add_model_argument(CLI::App& app, std::string& model);  ///< MODEL
+void add_model_argument(CLI::App& app, std::string& model);  ///< MODEL, and --offline
 /// --device and --threads. Where models are to run on the device, one that they cannot run on is refused at once.
 void add_device_options(CLI::App& app, StudyOptions& options, bool for_models = true);
 void add_data_options(CLI::App& app, StudyOptions& options);
@@ -92,6 +93,13 @@ void add_meter_options(CLI::App& app, MeterChoice& choice);
 MeterSet open_chosen_meters(const MeterChoice& choice, const std::string& gpu = {});
 /// The UUID of the card that was chosen to compute; empty where none was.
 std::string card_in_use(const StudyOptions& options);
+
+// --- fetch.cpp
+
+void add_offline_option(CLI::App& app);  ///< --offline
+/// Brings those named "hf:..." into the hub's cache, where the engine finds them; before a command opens its models.
+void fetch_models(std::span<const std::string> models);
+inline void fetch_model(const std::string& model) { fetch_models({&model, 1}); }
 
 // --- load.cpp, calibrate.cpp
 

@@ -32,7 +32,7 @@ TEST(Program, HelpOfEveryCommandHasAnExample) {
   const Outcome help = run("--help");
   EXPECT_EQ(help.code, 0);
   for (const char* command :
-       {"study", "evaluate", "logits", "tokenize", "generate", "inspect", "measure", "compare", "meter", "doctor"}) {
+       {"study", "evaluate", "logits", "tokenize", "generate", "inspect", "measure", "compare", "fetch", "meter", "doctor"}) {
     EXPECT_NE(help.out.find(std::string("\n  ") + command), std::string::npos) << command;
     const Outcome one = run(std::string(command) + " --help");
     EXPECT_EQ(one.code, 0);

@@ -30,7 +30,7 @@ TEST(Docs, CommandsPageAndHelpNameTheSameOptions) {
   const std::set<std::string> page = options_in(read_source("docs/commands.md"));
   std::set<std::string> help{"--version"};
   for (const char* command : {"study", "profile", "evaluate", "logits", "tokenize", "generate", "inspect", "measure", "compare",
-                              "report", "meter", "doctor"}) {
+                              "report", "fetch", "meter", "doctor"}) {
     const Outcome outcome = run(std::string(command) + " --help");
     // Spaces stand before what is an option; "--meter" inside a sentence of another's help is none.
     std::istringstream lines(outcome.out);
@@ -56,6 +56,19 @@ std::vector<std::string> readme_commands() {
   return commands;
 }
 
+// What stands before a command, so that it finds the embedded models under the names of public ones.
+std::string hub_with_small_models() {
+  const std::filesystem::path hub = program::folder() / "public-hub", models = std::string(EAQ_SOURCE_DIR) + "/models";
+  for (const auto& [name, model] : {std::pair("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "tiny-distilbert"),
+                                    std::pair("openai-community/gpt2", "tiny-gpt2")}) {
+    std::filesystem::create_directories(hub / name);
+    for (const auto& file : std::filesystem::directory_iterator(models / model))
+      if (file.is_regular_file())
+        std::filesystem::copy_file(file, hub / name / file.path().filename(), std::filesystem::copy_options::skip_existing);
+  }
+  return "python3 '" EAQ_SOURCE_DIR "/eaq/hub/testing/hub_server.py' '" + hub.string() + "' --run";
+}
+
 TEST(Readme, ItsCommandsRun) {
   const std::vector<std::string> commands = readme_commands();
   EXPECT_GE(commands.size(), 4u);
@@ -65,7 +78,8 @@ TEST(Readme, ItsCommandsRun) {
     const bool times = command.starts_with("study") || command.starts_with("profile");
     if (times || command.starts_with("evaluate")) command += " --limit 2 --quiet";
     if (times) command += " --blocks 2 --min-seconds 0.01 --meter none --out readme-" + std::to_string(++study);
-    const Outcome outcome = run(command);
+    // The hub that it names has small models under those names.
+    const Outcome outcome = run(command, command.find("hf:") == std::string::npos ? "" : hub_with_small_models());
     EXPECT_EQ(outcome.code, 0) << command << "\n" << outcome.err;
     EXPECT_NE(outcome.out + outcome.err, "") << command;  // measure leaves standard output to its command
   }

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "eaq/cli/cli.h"
+#include "eaq/hub/hub.h"
 
 namespace eaq {
 namespace {
@@ -141,6 +142,25 @@ Check check_cache() {
           ok ? "" : "data is then tokenised anew each time; set XDG_CACHE_HOME elsewhere"};
 }
 
+// Nobody is asked: what is here, and what a fetch would use.
+Check check_hub() {
+  try {
+    const HubOptions hub = hub_options_from_environment();
+    if (hub.cache.empty())
+      return {"hub", false, "no folder for models: none of HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME and HOME is set", "set one"};
+    int models = 0;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(hub.cache, error))
+      models += entry.path().filename().string().starts_with("models--") ? 1 : 0;
+    return {"hub", true,
+            printable(hub.endpoint) + (hub.offline ? " (offline)" : "") + (hub.token.empty() ? ", no token" : ", a token") +
+                "; " + std::to_string(models) + " models in " + printable(hub.cache.string()),
+            ""};
+  } catch (const Error& error) {
+    return {"hub", false, error.what(), "unset what is wrong; models of the hub cannot be fetched until then"};
+  }
+}
+
 std::string text_of(const std::vector<Check>& checks) {
   std::string text;
   for (const Check& check : checks) {
@@ -158,6 +178,7 @@ int run(const OutputOptions& output) {
   checks.push_back(check_libraries());
   for (Check& check : check_files()) checks.push_back(std::move(check));
   checks.push_back(check_cache());
+  checks.push_back(check_hub());
   Json all = Json::array();
   for (const Check& check : checks)
     all.push_back(

@@ -11,6 +11,7 @@ struct EvaluateCommand {
 };
 
 int run(const EvaluateCommand& command) {
+  fetch_model(command.model);
   StudyOptions options = command.options;
   options.models = {command.model};
   options.timing = false;

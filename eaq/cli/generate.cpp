@@ -104,6 +104,7 @@ Json json_of(const GenerateCommand& command, const Model& model, const Tokenizer
 }
 
 int run(const GenerateCommand& command) {
+  fetch_model(command.model);
   const Model model = open_model(command.model);
   const auto tokenizer = tokenizer_of(model);
   if (!is_utf8(command.prompt)) throw Error(ErrorKind::usage, "the prompt is not valid UTF-8");

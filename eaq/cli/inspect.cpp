@@ -146,6 +146,7 @@ std::string text_of(const Model& model, const std::vector<SiteRow>& rows) {
 }
 
 int run(const InspectCommand& command) {
+  fetch_model(command.model);
   const Model model = open_model(command.model);
   std::vector<SiteRow> rows;
   for (const Site& site : model.graph.sites) rows.push_back(row_of(model, site));

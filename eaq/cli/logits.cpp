@@ -102,6 +102,7 @@ class LogitsFile {
 };
 
 int run(const LogitsCommand& command) {
+  fetch_model(command.model);
   const Model model = open_model(command.model);
   const Input input = read_input(command.ids, model.graph);
   const bool classifies = model.graph.task == Task::classification;

@@ -28,6 +28,8 @@ std::span<const Command> commands() {
        "eaq compare before/study.json after/study.json --fail-over 2", define_compare},
       {"report", "one page of results: tables and charts in a file that opens offline",
        "eaq report study-2026-11-24 -o page.html --price 0.25 --carbon 380", define_report},
+      {"fetch", "a model from the Hugging Face hub, resumed and checked by hash, in the cache that Python reads, too",
+       "eaq fetch openai-community/gpt2", define_fetch},
       {"meter", "the energy meters of this machine, and why the others are missing", "eaq meter", define_meter},
       {"doctor", "what was found here (processor, devices, meters, files) and what to do about what is missing", "eaq doctor",
        define_doctor},

@@ -110,11 +110,12 @@ void add_output_options(CLI::App& app, OutputOptions& options) {
 }
 
 void add_model_argument(CLI::App& app, std::string& model) {
-  app.add_option(
-         "MODEL", model,
-         "a folder as Hugging Face writes it, an embedded model (tiny-gpt2, tiny-distilbert), or random weights (synthetic:gpt2)")
+  app.add_option("MODEL", model,
+                 "a folder as Hugging Face writes it, an embedded model (tiny-gpt2, tiny-distilbert), one of the hub "
+                 "(hf:openai-community/gpt2), or random weights (synthetic:gpt2)")
       ->type_name("")
       ->required();
+  add_offline_option(app);
 }
 
 void add_device_options(CLI::App& app, StudyOptions& options, bool for_models) {

@@ -73,6 +73,7 @@ void settle(ProfileCommand& command, const MeterSet& meters) {
 int run(const ProfileCommand& typed) {
   ProfileCommand command = typed;
   if (command.resume && !command.out) throw Error(ErrorKind::usage, "--resume goes on from a folder: name it by --out");
+  fetch_model(command.model);
   MeterSet meters = open_chosen_meters(command.meters, card_in_use(command.options.study));
   settle(command, meters);
   const ResultFolder folder(command.out, ResultFolder::Kind::profile, command.resume);

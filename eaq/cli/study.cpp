@@ -39,8 +39,10 @@ void bind(CLI::App& app, StudyCommand& command) {
   StudyOptions& options = command.options;
   app.add_option(
          "MODEL", options.models,
-         "folders as Hugging Face writes them, embedded models, or random weights (synthetic:gpt2); none: both embedded ones")
+         "folders as Hugging Face writes them, embedded models, models of the hub (hf:openai-community/gpt2), or random weights "
+         "(synthetic:gpt2); none: both embedded ones")
       ->type_name("");
+  add_offline_option(app);
   app.add_option("--formats", options.formats,
                  "fp32,bf16,... (default: every format that the device computes in; FORMAT+head: embedding and head too)")
       ->delimiter(',')
@@ -193,6 +195,7 @@ int run(const StudyCommand& typed) {
     command.options.command = from_anywhere(command_line(), command);
   }
   settle(command);
+  fetch_models(command.options.models);
   MeterSet meters = open_chosen_meters(command.meters, card_in_use(command.options));
   const ResultFolder folder(command.out);
   catch_interrupts();

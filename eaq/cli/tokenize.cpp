@@ -55,6 +55,7 @@ std::string line_of(const std::vector<std::int32_t>& ids) {
 }
 
 int run(const TokenizeOptions& options) {
+  fetch_model(options.model);
   const auto tokenizer = load_tokenizer(model_folder(options.model));
   const std::vector<std::string> texts = options.file.empty() ? std::vector{options.text} : lines_of(read_text(options.file));
   Json ids = Json::array(), decoded = Json::array();

@@ -23,7 +23,8 @@ namespace eaq {
 
 /// A checkpoint that has been opened and understood, nothing packed yet.
 struct Model {
-  std::string name;  ///< the folder's name, or all of "synthetic:..."
+  std::string name;    ///< the folder's name, the repository's on the hub, or all of "synthetic:..."
+  std::string source;  ///< of a model of the hub: "hf:OWNER/NAME@COMMIT"; else empty
   std::filesystem::path path;
   bool random = false;  ///< synthetic: its answers mean nothing, and it has neither a folder nor a tokenizer
   Graph graph;
@@ -33,13 +34,14 @@ struct Model {
   bool has(std::string_view tensor) const;
   TensorView tensor(std::string_view tensor_name) const { return checkpoint->tensor(resolve(tensor_name)); }
 };
-/// `where` is a folder, or the name of an embedded model: checks that every tensor which the graph needs is there with the right
-/// shape. Or "synthetic:FAMILY[?SIZE=N&...]": the family's own sizes but for those named (layers, width, heads, inner,
-/// vocabulary, context, labels), and random weights of a trained model's scale; `seed=N` gives others. The same on every machine.
+/// `where` is a folder, the name of an embedded model, or "hf:OWNER/NAME[@REVISION]" for one in the hub's cache (fetch_snapshot()
+/// brings it there): checks that every tensor which the graph needs is there with the right shape. Or
+/// "synthetic:FAMILY[?SIZE=N&...]": the family's own sizes but for those named (layers, width, heads, inner, vocabulary, context,
+/// labels), and random weights of a trained model's scale; `seed=N` gives others. The same on every machine.
 Model open_model(const std::string& where);
 
-/// Where a model of this name lies: a folder, or an embedded one. Error{input} where neither is there, Error{unavailable} for
-/// "hf:...", which this build cannot fetch.
+/// Where a model of this name lies: a folder, an embedded one, or the hub's cache. Error{input} where neither of the first is
+/// there, Error{unavailable} where the cache has no such snapshot.
 std::filesystem::path model_folder(const std::string& where);
 
 /// Of the model's folder. Error{input} where it has none, as a model of random weights has not.

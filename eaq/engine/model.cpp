@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "eaq/engine/synthetic.h"
+#include "eaq/hub/hub.h"
 
 namespace eaq {
 namespace {
@@ -73,9 +74,7 @@ void untie_stored_heads(Model& model) {
 std::filesystem::path model_folder(const std::string& where) {
   if (std::filesystem::exists(where)) return where;
   if (const auto embedded = embedded_model_path(where)) return *embedded;
-  if (where.starts_with("hf:"))
-    throw Error(ErrorKind::unavailable, printable(where) + ": this build cannot fetch models yet; download the repository " +
-                                            "(config.json, the tokenizer's files, *.safetensors) and name its folder");
+  if (is_hub_model(where)) return cached_snapshot(hub_name_of(where), hub_options_from_environment()).folder;
   if (is_synthetic(where)) refuse_text_for(where);
   throw Error(ErrorKind::input, printable(where) + ": no such folder, and no embedded model has this name (" +
                                     searched_places("models/" + where) + ")");
@@ -110,9 +109,14 @@ Model open_model(const std::string& where) {
   if (is_synthetic(where) && !std::filesystem::exists(where)) return synthetic_model(where);
   Model model;
   model.path = model_folder(where);
-  // "models/gpt2/" and "models/gpt2" are the same model.
-  const std::filesystem::path clean = std::filesystem::weakly_canonical(model.path);
-  model.name = clean.filename().string();
+  if (is_hub_model(where) && !std::filesystem::exists(where)) {
+    const HubName hub = hub_name_of(where);
+    model.name = hub.id;
+    model.source = "hf:" + hub.id + "@" + model.path.filename().string();
+  } else {
+    // "models/gpt2/" and "models/gpt2" are the same model.
+    model.name = std::filesystem::weakly_canonical(model.path).filename().string();
+  }
   model.graph = graph_of(model.path);
   model.checkpoint = open_checkpoint(model.path);
   untie_stored_heads(model);

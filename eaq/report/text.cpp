@@ -142,7 +142,8 @@ std::string provenance(const Manifest& m) {
   item("started", m.started + ", took " + with_decimals(m.seconds, 0) + " s, seed " + std::to_string(m.seed));
   item("quality", m.protocol.quality);
   for (const ModelRecord& model : m.models)
-    item("model", model.name + ", " + std::to_string(model.parameters) + " parameters, " + model.hash);
+    item("model", model.name + ", " + std::to_string(model.parameters) + " parameters, " + model.hash +
+                      (model.source.empty() ? "" : ", " + model.source));
   for (const DataRecord& data : m.data) item("data", data.name + ", " + data.hash);
   return text;
 }

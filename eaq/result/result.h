@@ -144,6 +144,7 @@ struct DataRecord {
 struct ModelRecord {
   std::string name, task, hash;
   std::int64_t parameters = 0;
+  std::string source;  ///< of a model of the hub: "hf:OWNER/NAME@COMMIT"
 };
 
 struct Manifest {

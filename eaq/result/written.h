@@ -306,6 +306,7 @@ void fields(A& a, ModelRecord& m) {
   a("task", m.task);
   a("hash", m.hash);
   a("parameters", m.parameters);
+  a.reason("source", m.source);
 }
 
 template <class A>
