@@ -16,19 +16,26 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+# What a processor computes with, the highest first: of what a virtual machine shows, which may be less than its processor has.
+INSTRUCTIONS = {"amx": {"amx_int8", "amx_bf16"}, "avx512_vnni_bf16": {"avx512_vnni", "avx512_bf16"}, "avx512_vnni": {"avx512_vnni"}, "avx512": {"avx512f"}}
+
+
 def processor(cpuinfo=Path("/proc/cpuinfo")):
     fields = {}
     for line in cpuinfo.read_text().splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
-    return {"model_name": fields.get("model name", "unknown"), "family": fields.get("cpu family"), "model": fields.get("model"), "cores": os.cpu_count()}
+    flags = set(fields.get("flags", "").split())
+    instructions = next((name for name, needed in INSTRUCTIONS.items() if needed <= flags), "avx2")
+    return {"model_name": fields.get("model name", "unknown"), "family": fields.get("cpu family"), "model": fields.get("model"),
+            "instructions": instructions, "cores": os.cpu_count()}
 
 
 def file_name(machine):
-    """Virtual machines often hide the product ("AMD EPYC"): family and model then tell the generation."""
+    """Virtual machines often hide the product ("AMD EPYC") and some of its instructions: family, model and what is left then tell it."""
     name = machine["model_name"]
     if not re.search(r"\d", name):
-        name += f" family {machine['family']} model {machine['model']}"
+        name += f" family {machine['family']} model {machine['model']} {machine['instructions']}"
     return "peers-cpu-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json"
 
 

@@ -134,8 +134,8 @@ class Machine(unittest.TestCase):
         self.assertIsNotNone(not_run_here(works["gpt2-decode"], "fp16", zen4))
 
     def test_a_nameless_processor_is_told_by_family_and_model(self):
-        hidden = peers.processor(self.cpuinfo("processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n"))
-        self.assertEqual(peers.file_name(hidden), "peers-cpu-amd-epyc-family-26-model-2.json")
+        hidden = peers.processor(self.cpuinfo("processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\nflags\t\t: avx2 avx512f avx512_vnni\n"))
+        self.assertEqual(peers.file_name(hidden), "peers-cpu-amd-epyc-family-26-model-2-avx512-vnni.json")
         named = {**hidden, "model_name": "AMD EPYC 9354P 32-Core Processor"}
         self.assertEqual(peers.file_name(named), "peers-cpu-amd-epyc-9354p-32-core-processor.json")
 

@@ -81,7 +81,7 @@ def time(cell):
 
 def title_of(result):
     machine = result["machine"]
-    return f"{machine['model_name']}, family {machine['family']}, model {machine['model']}, {machine['cores']} cores"
+    return f"{machine['model_name']}, family {machine['family']}, model {machine['model']}, {machine['instructions']}, {machine['cores']} cores"
 
 
 def picture(found):

@@ -35,7 +35,7 @@ def make_row(work, format, threads, records, screened, blocks, kernels=None):
 
 def earlier_rows(result, machine):
     """Of the same processor; rows from before threads had rows of their own carry that result's count."""
-    other = [name for name in ("model_name", "family", "model") if result["machine"].get(name) != machine[name]]
+    other = [name for name in ("model_name", "family", "model", "instructions") if result["machine"].get(name) != machine[name]]
     if other:
         raise SystemExit(f"--merge: that result is of another processor ({', '.join(str(result['machine'].get(name)) for name in other)})")
     threads = result["machine"]["threads"]

@@ -137,7 +137,7 @@ class Rows(unittest.TestCase):
         self.assertEqual([one["format"] for one in skipped], ["fp16", "fp16"])
 
     def test_earlier_rows_stay_and_new_ones_take_their_place(self):
-        machine = {"model_name": "AMD EPYC", "family": "25", "model": "17"}
+        machine = {"model_name": "AMD EPYC", "family": "25", "model": "17", "instructions": "avx512_vnni_bf16"}
         old = {"machine": {**machine, "threads": 2}, "rows": [{"work": "sst2-dev", "format": "fp32"}, {"work": "gpt2-decode", "format": "fp32", "ms": "old"}]}
         kept = cpu_result.earlier_rows(old, machine)
         new = {"machine": {**machine, "threads": [1]}, "rows": [{"work": "gpt2-decode", "format": "fp32", "threads": 2, "ms": "new"}, {"work": "gpt2-decode", "format": "fp32", "threads": 1}]}
