@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "eaq/base/json.h"
 
 namespace eaq {
@@ -20,6 +23,18 @@ TEST(Json, RefusesDeepNesting) { EXPECT_THROW(parse_json(std::string(100000, '['
 TEST(Json, RefusesTrailingText) { EXPECT_THROW(parse_json("{} {}", "x.json"), Error); }
 TEST(Json, KeepsNestedValues) {
   EXPECT_EQ(parse_json(R"({"b":[1,{"c":true}],"a":null})", "x").dump(), R"({"b":[1,{"c":true}],"a":null})");
+}
+
+TEST(ProgressBar, TellsTheTimeLeftFromWhatCostTime) {
+  testing::internal::CaptureStderr();
+  {
+    Progress progress("x", 100, Progress::Style::bar);
+    progress.count_as_given(50);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+    progress.update(60);  // 10 in 1.1 s; 40 are left
+  }
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(text.find("5 s left") != std::string::npos || text.find("6 s left") != std::string::npos) << text;
 }
 
 }  // namespace

@@ -48,13 +48,14 @@ struct Progress::State {
   Style style;
   Seconds begin = monotonic_clock().now();
   Seconds last_line{-1e9};
-  double done = 0;
+  double done = 0, given = 0;
 
   void show(std::string_view what) {
     const Seconds now = monotonic_clock().now();
     const double part = total > 0 ? std::clamp(done / total, 0.0, 1.0) : 0.0;
     const double spent = (now - begin).value();
-    std::string left = part > 0.01 && spent > 1 ? duration(spent / part * (1 - part)) + " left" : "";
+    const double won = done - given;  // in the time that was spent
+    std::string left = won > 0.01 * total && spent > 1 ? duration(spent / won * std::max(total - done, 0.0)) + " left" : "";
     const std::lock_guard lock(screen);
     if (style == Style::bar) {
       const int cells = 24, full = static_cast<int>(part * cells);
@@ -91,6 +92,8 @@ void Progress::update(double done, std::string_view what) {
   state_->done = done;
   if (state_->style != Style::none) state_->show(what);
 }
+
+void Progress::count_as_given(double units) { state_->given = units; }
 
 void Progress::advance(double units, std::string_view what) { update(state_->done + units, what); }
 

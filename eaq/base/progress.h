@@ -18,6 +18,8 @@ class Progress {
 
   /// `done` of `total` units; `what` is the piece of work that begins now.
   void update(double done, std::string_view what = {});
+  /// So much of what is done cost no time (it was there): the time left is told from the rest.
+  void count_as_given(double units);
   void advance(double units, std::string_view what = {});
 
  private:

@@ -108,7 +108,8 @@ TEST(Program, WhatThisBuildLacksIsFour) {
   expect_error(run("study --meter rapl", "EAQ_SYSFS_ROOT=/nowhere"), 4, "powercap");
   for (const char* command : {"study", "evaluate", "inspect", "generate -- ", "tokenize -- "}) {
     const std::string text = std::string(command).ends_with(" ") ? " x" : "";
-    expect_error(run(command + (" hf:openai-community/gpt2" + text)), 4, "this build cannot fetch");
+    expect_error(run(command + (" hf:openai-community/gpt2" + text), "HF_HUB_OFFLINE=1 HF_HUB_CACHE=/nowhere"), 4,
+                 "is not in the cache");
   }
 }
 

@@ -20,19 +20,13 @@ namespace fs = std::filesystem;
   throw Error(ErrorKind::input, printable(path.string()) + ": " + what + ": " + std::strerror(code));
 }
 
-void make_folders(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) fail(path, "cannot make the folder", error.value());
-}
-
 std::string folder_name(const std::string& id) {
   std::string name = "models--";
   for (const char c : id) c == '/' ? name += "--" : name += c;
   return name;
 }
 
-// Says to back-up programs that the folder can be had again (bford.info/cachedir).
+// Says to back-up programs that the folder can be had again (bford.info/cachedir). Several may do so at once.
 void tag(const fs::path& cache) {
   const fs::path file = cache / "CACHEDIR.TAG";
   std::error_code error;
@@ -42,6 +36,12 @@ void tag(const fs::path& cache) {
 }
 
 }  // namespace
+
+void make_folders(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) fail(path, "cannot make the folder", error.value());
+}
 
 CachedRepository::CachedRepository(fs::path cache, const std::string& id)
     : cache_(std::move(cache)), folder_(cache_ / folder_name(id)) {}
@@ -68,8 +68,9 @@ void CachedRepository::prepare() const {
 
 void CachedRepository::link(const std::string& commit, const std::string& file, const std::string& hash) const {
   const fs::path pointer = snapshot(commit) / file;
-  make_folders(pointer.parent_path());
   std::error_code error;
+  if (fs::equivalent(pointer, blob(hash), error)) return;
+  make_folders(pointer.parent_path());
   const fs::path target = fs::relative(blob(hash).parent_path(), pointer.parent_path(), error) / hash;
   // Beside it, then renamed: whoever looks sees the old link or the new one.
   fs::path made = pointer;
@@ -130,16 +131,17 @@ std::vector<HubFile> files_of_snapshot(const fs::path& folder, std::string& miss
   return files;
 }
 
-BlobLock::BlobLock(const fs::path& file) : fd_(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664)) {
-  if (fd_ < 0) fail(file, "cannot open", errno);
+FileLock::FileLock(const fs::path& path)
+    : fd_(::open(path.c_str(), fs::is_directory(path) ? O_RDONLY | O_DIRECTORY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC,
+                 0664)) {
+  if (fd_ < 0) fail(path, "cannot open", errno);
 }
 
-BlobLock::~BlobLock() { ::close(fd_); }  // which lets go of it
+FileLock::~FileLock() { ::close(fd_); }  // which lets go of it
 
-bool BlobLock::try_once() {
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return true;
-  // A file system without locks: the worst is that two fetch the same.
-  return errno != EWOULDBLOCK && errno != EINTR;
+bool FileLock::try_once() {
+  held_ = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
+  return held_ || (errno != EWOULDBLOCK && errno != EINTR);
 }
 
 }  // namespace eaq::hub

@@ -1,4 +1,4 @@
-// Where files come to lie: the hub's cache, or a plain folder.
+// The hub's cache: its paths, its links, its locks.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +21,8 @@ class CachedRepository {
   std::filesystem::path blob(const std::string& hash) const { return folder_ / "blobs" / hash; }
   std::filesystem::path lock(const std::string& hash) const;
 
-  void prepare() const;  ///< makes the folders. Error{input} where that is not allowed
+  void prepare() const;  ///< makes the folders for blobs and locks. Error{input} where that is not allowed
+  /// Where the link is there already nothing is written.
   void link(const std::string& commit, const std::string& file, const std::string& hash) const;
   void set_commit(const HubName& name, const std::string& commit) const;
   void remove_empty_folders() const;  ///< of a repository into which nothing came
@@ -33,17 +34,23 @@ class CachedRepository {
 /// The files of a snapshot that eaq reads; the first that is missing, in `missing`.
 std::vector<HubFile> files_of_snapshot(const std::filesystem::path& folder, std::string& missing);
 
-/// Held while a blob is being fetched: by flock, on the file on which huggingface_hub waits, too.
-class BlobLock {
+/// Makes a folder and those above it. Error{input} names it.
+void make_folders(const std::filesystem::path& path);
+
+/// A lock by flock: on the file on which huggingface_hub waits, too, or on a folder.
+class FileLock {
  public:
-  explicit BlobLock(const std::filesystem::path& file);
-  ~BlobLock();
-  BlobLock(const BlobLock&) = delete;
-  BlobLock& operator=(const BlobLock&) = delete;
+  explicit FileLock(const std::filesystem::path& path);  ///< a file is made where nothing is there
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
   bool try_once();  ///< false: somebody else holds it
+  /// Whether others are really kept out: not on a file system that knows no locks.
+  bool holds() const { return held_; }
 
  private:
   int fd_;
+  bool held_ = false;
 };
 
 }  // namespace eaq::hub

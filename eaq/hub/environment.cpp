@@ -45,7 +45,6 @@ std::filesystem::path hub_cache() {
 }
 
 std::string stored_token() {
-  if (is_true(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) return "";
   const std::string named = variable("HF_TOKEN_PATH");
   const std::filesystem::path path = named.empty() ? hub_home() / "token" : path_of(named);
   std::error_code error;
@@ -64,8 +63,10 @@ HubOptions hub_options_from_environment() {
   HubOptions options;
   if (std::string endpoint = trimmed(variable("HF_ENDPOINT")); !endpoint.empty()) options.endpoint = std::move(endpoint);
   while (options.endpoint.ends_with('/')) options.endpoint.pop_back();
-  options.token = trimmed(variable("HF_TOKEN"));
-  if (options.token.empty()) options.token = stored_token();
+  if (!is_true(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) {
+    options.token = trimmed(variable("HF_TOKEN"));
+    if (options.token.empty()) options.token = stored_token();
+  }
   check(options.token);
   options.cache = hub_cache();
   options.offline = is_true(variable("HF_HUB_OFFLINE")) || is_true(variable("TRANSFORMERS_OFFLINE"));

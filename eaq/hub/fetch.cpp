@@ -13,6 +13,8 @@
 
 #include "eaq/hub/cache.h"
 #include "eaq/hub/listing.h"
+#include "eaq/hub/remote.h"
+#include "eaq/hub/store.h"
 #include "eaq/hub/transfer.h"
 
 namespace eaq {
@@ -23,8 +25,6 @@ using namespace hub;  // NOLINT(google-build-using-namespace): this file is that
 
 constexpr std::chrono::milliseconds between_looks(50);
 
-std::string who(const HubName& name) { return "hf:" + name.id + (name.revision == "main" ? "" : "@" + name.revision); }
-
 void check(const HubOptions& options) {
   if (options.cache.empty() && options.folder.empty())
     throw Error(ErrorKind::unavailable, "no folder for models: none of HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME and HOME is set");
@@ -32,52 +32,32 @@ void check(const HubOptions& options) {
     throw Error(ErrorKind::usage, "HF_ENDPOINT: '" + printable(options.endpoint) + "' is no http(s) address");
 }
 
-// --- a plain folder in place of the cache
-
-// What is on its way into a folder, or lies there already.
-class FolderStore {
- public:
-  explicit FolderStore(fs::path folder) : folder_(std::move(folder)), staged_(folder_ / ".eaq-fetch") {}
-
-  fs::path staged(const std::string& hash) const { return staged_ / hash; }
-  fs::path file(const std::string& name) const { return folder_ / name; }
-
-  void prepare() const {
-    std::error_code error;
-    fs::create_directories(staged_, error);
-    if (error) throw Error(ErrorKind::input, printable(folder_.string()) + ": cannot make the folder: " + error.message());
-  }
-
-  // Another model's files would be read with this one's.
-  void check_others(const std::set<std::string>& wanted) const {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder_, error)) {
-      const std::string name = entry.path().filename();
-      const bool read = is_small_file(name) || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
-      if (read && !wanted.contains(name))
-        throw Error(ErrorKind::input, printable(entry.path().string()) +
-                                          ": is there, and is no file of the model that is to be fetched; name an empty folder");
+// What the hub says of the repository; nothing where it does not answer and the cache has the revision.
+std::optional<Listing> ask_for_listing(HttpClient& client, const HubName& name, const HubOptions& options) {
+  const std::string url = options.endpoint + "/api/models/" + name.id + "/revision/" + url_segment(name.revision) + "?blobs=true";
+  Attempts attempts(options.pause, options.longest_pause, true);
+  for (;;) {
+    const HttpAnswer answer = client.ask({.url = url});
+    if (client.stopped()) throw Error(ErrorKind::interrupted, "interrupted while fetching " + who(name));
+    if (answer.failure.empty() && answer.ok()) {
+      Listing listing = read_listing(answer.text, printable(answer.url));
+      if (name.is_commit() && listing.commit != name.revision)
+        throw Error(ErrorKind::input, who(name) + ": " + printable(options.endpoint) + " answers with commit " + listing.commit);
+      return listing;
     }
+    if (Attempts::worthwhile(answer) && options.folder.empty()) {
+      try {
+        const HubSnapshot here = cached_snapshot(name, options);
+        warn("warning: " + origin(options.endpoint) + " does not answer (" +
+             (answer.failure.empty() ? "status " + std::to_string(answer.status) : answer.failure) + "): " + who(name) +
+             " is taken from the cache, as it was at commit " + here.commit);
+        return std::nullopt;
+      } catch (const Error&) {  // it is not there: try on
+      }
+    }
+    if (!attempts.again(answer, client)) refuse(answer, name, options, "");
   }
-
-  void publish(const std::string& name, const std::string& hash) const {
-    std::error_code error;
-    fs::create_directories(file(name).parent_path(), error);
-    fs::rename(staged(hash), file(name), error);
-    if (error) throw Error(ErrorKind::input, printable(file(name).string()) + ": cannot be put in its place: " + error.message());
-  }
-
-  void remove_empty_folders() const {
-    std::error_code error;
-    fs::remove(staged_, error);
-    fs::remove(folder_, error);
-  }
-
- private:
-  fs::path folder_, staged_;
-};
-
-// --- many files, several at once
+}
 
 // What workers and the one who shows progress have in common.
 struct Crew {
@@ -87,83 +67,64 @@ struct Crew {
   std::set<std::string> fetched;
   std::vector<std::string> under_way;
   std::exception_ptr failed;
-  std::vector<fs::path> begun;  ///< where transfers go
   Tally tally;
   std::atomic<bool> stop = false;
   std::atomic<int> working = 0;
 };
 
+// Threads that end before what they work on, also where an exception passes.
+class Workers {
+ public:
+  explicit Workers(Crew& crew) : crew_(crew) {}
+  ~Workers() {
+    if (crew_.working > 0) crew_.stop = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+  template <class Work>
+  void add(Work work) {
+    threads_.emplace_back([this, work] {
+      work();
+      --crew_.working;
+    });
+    ++crew_.working;
+  }
+
+ private:
+  Crew& crew_;
+  std::vector<std::thread> threads_;
+};
+
 class Job {
  public:
-  Job(const HubName& name, const HubOptions& options)
-      : name_(name), options_(options), cache_(options.cache, name.id), folder_(options.folder) {}
+  Job(const HubName& name, const HubOptions& options, Listing listing)
+      : name_(name), options_(options), listing_(std::move(listing)) {}
 
   HubSnapshot run();
 
  private:
-  bool to_folder() const { return !options_.folder.empty(); }
-  fs::path place(const std::string& hash) const { return to_folder() ? folder_.staged(hash) : cache_.blob(hash); }
   HttpClient client() { return HttpClient({origin(options_.endpoint), options_.token, options_.stall}, crew_.stop); }
-
-  std::optional<Listing> listing(HttpClient& client);
+  std::uint64_t listed_bytes(const std::string& file) const;
   void bring(HttpClient& client, const std::string& file);
-  bool is_there(const RemoteFile& file) const;
-  void bring_all(const std::vector<std::string>& files);
+  void bring_first(const std::string& checkpoint);
+  void bring_all();
   void work();
   void show();
-  std::string text_of(const std::string& file) const;
+  double total_bytes() const;
   HubSnapshot publish();
-  void clean_up() const;
 
   const HubName& name_;
   const HubOptions& options_;
-  CachedRepository cache_;
-  FolderStore folder_;
-  Listing listing_;
+  const Listing listing_;
   std::vector<std::string> wanted_;
+  std::unique_ptr<Store> store_;
   Crew crew_;
 };
 
-// Nothing where the hub cannot be reached and the cache has the revision.
-std::optional<Listing> Job::listing(HttpClient& client) {
-  const std::string url = options_.endpoint + "/api/models/" + name_.id + "/revision/" +
-                          [&] {  // one segment of the path, slashes and all
-                            std::string text = url_path(name_.revision), out;
-                            for (const char c : text) c == '/' ? out += "%2F" : out += c;
-                            return out;
-                          }() +
-                          "?blobs=true";
-  Attempts attempts(options_.pause, options_.longest_pause);
-  for (;;) {
-    const HttpAnswer answer = client.ask({.url = url});
-    if (client.stopped()) throw Error(ErrorKind::interrupted, "interrupted while fetching " + who(name_));
-    if (answer.failure.empty() && answer.ok()) return read_listing(answer.text, printable(answer.url));
-    if (Attempts::worthwhile(answer) && !to_folder()) {
-      try {
-        const HubSnapshot here = cached_snapshot(name_, options_);
-        warn("warning: " + origin(options_.endpoint) + " does not answer (" +
-             (answer.failure.empty() ? "status " + std::to_string(answer.status) : answer.failure) + "): " + who(name_) +
-             " is taken from the cache, as it was at commit " + here.commit);
-        return std::nullopt;
-      } catch (const Error&) {  // it is not there: try on
-      }
-    }
-    if (!attempts.again(answer, client)) refuse(answer, name_, options_, "");
-  }
-}
-
-bool Job::is_there(const RemoteFile& file) const {
-  std::error_code error;
-  if (!to_folder()) return fs::is_regular_file(cache_.blob(file.hash), error);
-  if (fs::is_regular_file(folder_.file(file.name), error) && hash_of_file(folder_.file(file.name), file.hash) == file.hash)
-    return true;
-  // The cache may have it: a copy saves the way.
-  if (options_.cache.empty() || !fs::is_regular_file(cache_.blob(file.hash), error)) return false;
-  const fs::path staged = folder_.staged(file.hash);
-  fs::copy_file(cache_.blob(file.hash), staged, fs::copy_options::overwrite_existing, error);
-  if (!error && hash_of_file(staged, file.hash) == file.hash) return true;
-  fs::remove(staged, error);
-  return false;
+std::uint64_t Job::listed_bytes(const std::string& file) const {
+  const ListedFile* listed = listing_.find(file);
+  return listed == nullptr ? 0 : listed->bytes.value_or(0);
 }
 
 void Job::bring(HttpClient& client, const std::string& file) {
@@ -173,29 +134,26 @@ void Job::bring(HttpClient& client, const std::string& file) {
     crew_.under_way.push_back(file);
   }
   const RemoteFile remote = look_up(client, name_, options_, listing_.commit, file);
+  {
+    const std::lock_guard lock(crew_.mutex);
+    crew_.found.insert_or_assign(file, remote);
+  }
   bool came = false;
-  if (!is_there(remote)) {
-    std::optional<BlobLock> lock;
-    if (!to_folder()) lock.emplace(cache_.lock(remote.hash));
-    for (bool told = false; lock && !lock->try_once(); told = true) {
-      if (client.stopped()) throw Error(ErrorKind::interrupted, "interrupted while waiting for '" + file + "' of " + who(name_));
-      if (!told) note("Another program is fetching '" + file + "' of " + who(name_) + ": waiting for it.");
-      std::this_thread::sleep_for(between_looks);
-    }
+  if (!store_->has(remote)) {
+    const std::unique_ptr<FileLock> lock = store_->lock(remote);
+    if (lock)
+      wait_for(
+          *lock, [&] { return client.stopped(); }, "'" + printable(file) + "' of " + who(name_));
     // Whoever held the lock may have brought it.
-    if (!is_there(remote)) {
-      {
-        const std::lock_guard guard(crew_.mutex);
-        crew_.begun.push_back(place(remote.hash));
-      }
-      transfer(client, remote, name_, options_, place(remote.hash), crew_.tally);
+    if (!store_->has(remote)) {
+      const fs::path to = store_->place(remote);
+      transfer(client, remote, name_, options_, to, partial(to, lock && !lock->holds()), crew_.tally);
       came = true;
     }
   }
   if (!came && remote.bytes) crew_.tally.bytes += static_cast<std::int64_t>(*remote.bytes);
   const std::lock_guard lock(crew_.mutex);
   std::erase(crew_.under_way, file);
-  crew_.found.emplace(file, remote);
   if (came) crew_.fetched.insert(file);
 }
 
@@ -217,113 +175,93 @@ void Job::work() {
     // The first to fail stops the others, whose own errors then say nothing.
     if (!crew_.stop.exchange(true)) crew_.failed = std::current_exception();
   }
-  --crew_.working;
+}
+
+// By the listing, or by what the hub said of each file since; with the crew's lock held.
+double Job::total_bytes() const {
+  double total = 0;
+  for (const std::string& file : wanted_) {
+    const auto found = crew_.found.find(file);
+    const bool told = found != crew_.found.end() && found->second.bytes;
+    total += static_cast<double>(told ? *found->second.bytes : listed_bytes(file));
+  }
+  return total;
 }
 
 // While others work: the bar.
 void Job::show() {
-  double total = 0;
-  for (const std::string& file : wanted_)
-    if (const ListedFile* listed = listing_.find(file); listed != nullptr)
-      total += static_cast<double>(listed->bytes.value_or(0));
-  Progress progress("Fetching " + who(name_), std::max(total, 1.0));
+  Progress progress("Fetching " + who(name_), 1);
   const Seconds begun = monotonic_clock().now();
-  const auto at_first = static_cast<double>(crew_.tally.bytes.load());
+  const std::int64_t at_first = crew_.tally.arrived;
   Seconds shown = begun;
   while (crew_.working > 0) {
     std::this_thread::sleep_for(between_looks);
     const Seconds now = monotonic_clock().now();
     if (now - shown < Seconds(0.25)) continue;
     shown = now;
-    const auto received = static_cast<double>(crew_.tally.bytes.load());
+    const auto arrived = static_cast<double>(crew_.tally.arrived - at_first);
     char rate[48];
-    std::snprintf(rate, sizeof rate, "%.1f MB/s  ", (received - at_first) / 1e6 / (now - begun).value());
+    std::snprintf(rate, sizeof rate, "%.1f MB/s  ", arrived / 1e6 / (now - begun).value());
     const std::lock_guard lock(crew_.mutex);
+    const double total = std::max(total_bytes(), 1.0), there = static_cast<double>(crew_.tally.bytes);
+    progress.count_as_given((there - arrived) / total);
     // Who began first, the largest, is who is waited for.
-    progress.update(received, rate + (crew_.under_way.empty() ? "" : printable(crew_.under_way.front())));
+    progress.update(there / total, rate + (crew_.under_way.empty() ? "" : printable(crew_.under_way.front())));
   }
 }
 
-void Job::bring_all(const std::vector<std::string>& files) {
+// What decides whether there is more to do: the configuration, and which shards there are.
+void Job::bring_first(const std::string& checkpoint) {
+  HttpClient first = client();
+  bring(first, "config.json");
+  if (options_.judge) options_.judge(store_->text(crew_.found.at("config.json")), "hf:" + name_.id + ": config.json");
+  if (!is_index(checkpoint)) return;
+  bring(first, checkpoint);
+  const std::string name = who(name_) + ": " + checkpoint;
+  for (std::string& shard : shards_of(store_->text(crew_.found.at(checkpoint)), name)) {
+    if (listing_.find(shard) == nullptr)
+      throw Error(ErrorKind::input, name + " names the shard '" + printable(shard) + "', which the repository does not have");
+    wanted_.push_back(std::move(shard));
+  }
+}
+
+void Job::bring_all() {
   // The largest first: the others then fill the time beside it.
-  std::vector<std::string> order = files;
-  const auto size = [&](const std::string& file) {
-    const ListedFile* listed = listing_.find(file);
-    return listed == nullptr ? 0 : listed->bytes.value_or(0);
-  };
-  std::stable_sort(order.begin(), order.end(), [&](const auto& a, const auto& b) { return size(a) > size(b); });
+  std::vector<std::string> order = wanted_;
+  std::stable_sort(order.begin(), order.end(), [&](const auto& a, const auto& b) { return listed_bytes(a) > listed_bytes(b); });
   crew_.waiting.assign(order.begin(), order.end());
-  const int workers = std::clamp(static_cast<int>(order.size()), 1, std::max(1, options_.connections));
-  crew_.working = workers;
-  std::vector<std::thread> threads;
-  threads.reserve(static_cast<std::size_t>(workers));
-  for (int i = 0; i < workers; ++i) threads.emplace_back([this] { work(); });
-  show();
-  for (std::thread& thread : threads) thread.join();
+  {
+    Workers workers(crew_);
+    for (int i = 0; i < std::clamp(static_cast<int>(order.size()), 1, std::max(1, options_.connections)); ++i)
+      workers.add([this] { work(); });
+    show();
+  }
   if (crew_.failed) std::rethrow_exception(crew_.failed);
 }
 
-std::string Job::text_of(const std::string& file) const {
-  const std::string& hash = crew_.found.at(file).hash;
-  const fs::path staged = place(hash);
-  std::error_code error;
-  return read_text(to_folder() && !fs::exists(staged, error) ? folder_.file(file) : staged, std::uint64_t{64} << 20);
-}
-
 HubSnapshot Job::publish() {
-  HubSnapshot snapshot{name_, listing_.commit, to_folder() ? options_.folder : cache_.snapshot(listing_.commit), {}};
-  std::error_code error;
-  for (const std::string& file : wanted_) {
-    const std::string& hash = crew_.found.at(file).hash;
-    if (!to_folder())
-      cache_.link(listing_.commit, file, hash);
-    else if (fs::exists(folder_.staged(hash), error))
-      folder_.publish(file, hash);
-    snapshot.files.push_back({file, fs::file_size(snapshot.folder / file, error), crew_.fetched.contains(file)});
-  }
-  if (!to_folder()) cache_.set_commit(name_, listing_.commit);
-  clean_up();
+  std::vector<RemoteFile> files;
+  files.reserve(wanted_.size());
+  for (const std::string& file : wanted_) files.push_back(crew_.found.at(file));
+  HubSnapshot snapshot{name_, listing_.commit, store_->publish(name_, listing_.commit, files, !crew_.fetched.empty()), {}};
+  for (const std::string& file : wanted_)
+    snapshot.files.push_back({file, fs::file_size(snapshot.folder / file), crew_.fetched.contains(file)});
   return snapshot;
 }
 
-// Of a snapshot that did not come about, whole blobs stay, and parts where a later call can go on with them.
-void Job::clean_up() const {
-  std::error_code error;
-  if (!crew_.tally.resumable && !interrupted())
-    for (const fs::path& file : crew_.begun) fs::remove(partial(file), error);
-  to_folder() ? folder_.remove_empty_folders() : cache_.remove_empty_folders();
-}
-
 HubSnapshot Job::run() {
-  HttpClient first = client();
-  const std::optional<Listing> listed = listing(first);
-  if (!listed) {
-    HubSnapshot here = cached_snapshot(name_, options_);
-    if (options_.judge) options_.judge(read_text(here.folder / "config.json"), printable((here.folder / "config.json").string()));
-    return here;
-  }
-  listing_ = *listed;
   const std::string checkpoint = checkpoint_file(listing_, who(name_));
   for (const ListedFile& file : listing_.files)
     if (is_small_file(file.name) || file.name == checkpoint) wanted_.push_back(file.name);
-  to_folder() ? folder_.prepare() : cache_.prepare();
+  const CachedRepository cache(options_.cache, name_.id);
+  store_ = options_.folder.empty() ? cache_store(cache) : folder_store(options_.folder, cache, interrupted);
   try {
-    bring(first, "config.json");
-    if (options_.judge) options_.judge(text_of("config.json"), who(name_) + ": config.json");
-    if (is_index(checkpoint)) {
-      bring(first, checkpoint);
-      for (std::string& shard : shards_of(text_of(checkpoint), who(name_) + ": " + checkpoint)) {
-        if (listing_.find(shard) == nullptr)
-          throw Error(ErrorKind::input, who(name_) + ": " + checkpoint + " names the shard '" + printable(shard) +
-                                            "', which the repository does not have");
-        if (std::find(wanted_.begin(), wanted_.end(), shard) == wanted_.end()) wanted_.push_back(std::move(shard));
-      }
-    }
-    if (to_folder()) folder_.check_others({wanted_.begin(), wanted_.end()});
-    bring_all(wanted_);
+    bring_first(checkpoint);
+    store_->check({wanted_.begin(), wanted_.end()});
+    bring_all();
     return publish();
   } catch (...) {
-    clean_up();
+    store_->abandon(crew_.tally.resumable || interrupted());
     throw;
   }
 }
@@ -344,7 +282,16 @@ HubSnapshot fetch_snapshot(const HubName& name, const HubOptions& options) {
     } catch (const Error&) {  // not there, or not whole: the hub has it
     }
   }
-  return Job(name, options).run();
+  const std::atomic<bool> stop = false;
+  HttpClient client({origin(options.endpoint), options.token, options.stall}, stop);
+  if (std::optional<Listing> listing = ask_for_listing(client, name, options))
+    return Job(name, options, std::move(*listing)).run();
+  HubSnapshot here = cached_snapshot(name, options);
+  if (options.judge) {
+    const fs::path config = here.folder / "config.json";
+    options.judge(read_text(config), printable(config.string()));
+  }
+  return here;
 }
 
 HubSnapshot cached_snapshot(const HubName& name, const HubOptions& options) {

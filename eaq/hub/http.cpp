@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <thread>
+#include <utility>
 
 namespace eaq::hub {
 namespace {
@@ -52,6 +53,19 @@ void append(HeaderList& list, const std::string& line) {
   list.reset(longer);
 }
 
+std::string escaped(std::string_view text, std::string_view plain) {
+  static constexpr char digits[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || plain.find(c) != std::string_view::npos)
+      out += c;
+    else
+      out += {'%', digits[byte >> 4], digits[byte & 15]};
+  }
+  return out;
+}
+
 bool is_redirect(int status) { return status == 301 || status == 302 || status == 303 || status == 307 || status == 308; }
 
 }  // namespace
@@ -65,20 +79,8 @@ std::string origin(const std::string& url) {
   return scheme + "://" + host + ":" + part_of(parsed.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
 }
 
-std::string url_path(std::string_view path) {
-  static constexpr char digits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : path) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("-._~/").find(c) != std::string_view::npos;
-    if (plain)
-      out += c;
-    else
-      out += {'%', digits[byte >> 4], digits[byte & 15]};
-  }
-  return out;
-}
+std::string url_path(std::string_view path) { return escaped(path, "-._~/"); }
+std::string url_segment(std::string_view segment) { return escaped(segment, "-._~"); }
 
 const std::string* HttpAnswer::header(const std::string& name) const {
   const auto at = headers.find(name);
@@ -91,7 +93,8 @@ struct HttpClient::Hop {
   HttpAnswer& answer;
   const HttpClient& client;
   CURL* curl;
-  bool sink_ended = false, silent = false;
+  bool sink_ended = false, silent = false, headers_taken = false;
+  std::map<std::string, std::string> headers;  ///< of this answer; not of a proxy's, nor of one that only says "go on"
   // libcurl's own limit judges the mean of five seconds.
   curl_off_t received = 0;
   Seconds heard = monotonic_clock().now();
@@ -119,12 +122,20 @@ struct HttpClient::Hop {
 
   void take_header(std::string_view line) {
     const std::size_t colon = line.find(':');
+    if (line.starts_with("HTTP/")) headers.clear();
     if (line.starts_with("HTTP/") || colon == std::string_view::npos) return;
-    const std::string name = lower(trimmed(line.substr(0, colon)));
-    if (name.starts_with("x-"))
-      answer.headers.try_emplace(name, trimmed(line.substr(colon + 1)));
-    else
-      answer.headers.insert_or_assign(name, std::string(trimmed(line.substr(colon + 1))));
+    headers.insert_or_assign(lower(trimmed(line.substr(0, colon))), std::string(trimmed(line.substr(colon + 1))));
+  }
+
+  // Once, when all are there.
+  void hand_on_headers() {
+    if (std::exchange(headers_taken, true)) return;
+    for (auto& [name, value] : headers) {
+      if (name.starts_with("x-"))
+        answer.headers.try_emplace(name, std::move(value));
+      else
+        answer.headers.insert_or_assign(name, std::move(value));
+    }
   }
 
   static std::size_t body(char* data, std::size_t size, std::size_t count, void* self) {
@@ -137,6 +148,7 @@ struct HttpClient::Hop {
     long status = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     answer.status = static_cast<int>(status);
+    hand_on_headers();
     if (answer.ok() && request.sink) {
       sink_ended = !request.sink(answer, std::as_bytes(std::span(part)));
       return !sink_ended;
@@ -191,6 +203,7 @@ void HttpClient::perform(Hop& hop, HttpAnswer& answer) {
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_BUFFERSIZE, buffer_bytes);
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_within.value() * 1000));
+  set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(CURLOPT_HEADERFUNCTION, &Hop::header);
   set(CURLOPT_HEADERDATA, static_cast<void*>(&hop));
   set(CURLOPT_WRITEFUNCTION, &Hop::body);
@@ -204,6 +217,7 @@ void HttpClient::perform(Hop& hop, HttpAnswer& answer) {
   long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   answer.status = static_cast<int>(status);
+  hop.hand_on_headers();
   if (code == CURLE_OK || hop.sink_ended || !answer.failure.empty()) return;
   answer.failure = message[0] != '\0' ? printable(message) : curl_easy_strerror(code);
   if (hop.silent) answer.failure = "nothing came for " + std::to_string(static_cast<int>(options_.stall.value())) + " s";
@@ -231,6 +245,7 @@ HttpAnswer HttpClient::ask(const HttpRequest& request) {
       return answer;
     }
     answer.url = to;
+    answer.elsewhere = to_origin != origin(request.url);
   }
   answer.failure = "redirects more than " + std::to_string(most_hops) + " times";
   answer.hopeless = true;
@@ -273,12 +288,13 @@ std::optional<double> retry_after(std::string_view value, double now) {
 bool Attempts::worthwhile(const HttpAnswer& answer) {
   if (!answer.failure.empty()) return !answer.hopeless;
   const int status = answer.status;
-  return status == 408 || status == 425 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+  constexpr int not_implemented = 501;
+  return status == 408 || status == 425 || status == 429 || (status == 403 && answer.elsewhere) ||
+         (status >= 500 && status != not_implemented);
 }
 
 bool Attempts::again(const HttpAnswer& answer, const HttpClient& client) {
-  // Who does not answer at all seldom does a second later.
-  if (!worthwhile(answer) || ++tries_ >= (answer.unreachable ? 2 : most_tries)) return false;
+  if (!worthwhile(answer) || ++tries_ >= (first_contact_ && answer.unreachable ? 2 : most_tries)) return false;
   Seconds wait = pause_ * static_cast<double>(1 << (tries_ - 1));
   if (const std::string* asked = answer.header("retry-after"); asked != nullptr && answer.failure.empty())
     if (const auto seconds = retry_after(*asked, static_cast<double>(std::time(nullptr)))) wait = Seconds(*seconds);

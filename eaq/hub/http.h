@@ -19,13 +19,15 @@ namespace eaq::hub {
 /// URL.
 std::string origin(const std::string& url);
 
-/// A path's bytes as they may stand in a URL; '/' stays.
+/// A path's bytes as they may stand in a URL; '/' stays, but not where the text is one segment.
 std::string url_path(std::string_view path);
+std::string url_segment(std::string_view segment);
 
 struct HttpAnswer {
   int status = 0;            ///< of the last hop; 0: there was no answer, and `failure` says why
   std::string failure;       ///< of the connection: refused, broken, stalled. Worth another try unless `hopeless`
   bool unreachable = false;  ///< nobody was reached at all
+  bool elsewhere = false;    ///< the last hop is another origin than the one that was asked
   bool hopeless = false;     ///< another try would end the same: a certificate, an address that is none
   std::string url;           ///< of the last hop
   std::map<std::string, std::string> headers;  ///< names in lower case; those beginning with "x-" of the first hop that had them
@@ -85,11 +87,14 @@ std::optional<ContentRange> content_range(std::string_view value);
 /// A whole count of bytes, as in Content-Length.
 std::optional<std::uint64_t> byte_count(std::string_view value);
 
-/// When to try again: after a broken connection or a status that means "later" (408, 425, 429, 5xx), with pauses that double, or
-/// as long as the server asks for.
+/// When to try again: after a broken connection, a status that means "later" (408, 425, 429, 5xx), or a 403 from a host to which
+/// the hub has redirected (its address may have run out; the next try gets a new one); with pauses that double, or as long as the
+/// server asks for.
 class Attempts {
  public:
-  Attempts(Seconds pause, Seconds longest) : pause_(pause), longest_(longest) {}
+  /// `first_contact`: who does not answer at all now seldom does a second later, and is asked but twice.
+  Attempts(Seconds pause, Seconds longest, bool first_contact = false)
+      : pause_(pause), longest_(longest), first_contact_(first_contact) {}
 
   static bool worthwhile(const HttpAnswer& answer);
   /// Waits, and returns true where there is another try; false when tries are used up, or when the client was stopped.
@@ -98,6 +103,7 @@ class Attempts {
 
  private:
   Seconds pause_, longest_;
+  bool first_contact_;
   int tries_ = 0;
 };
 

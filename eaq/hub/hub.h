@@ -48,8 +48,9 @@ struct HubOptions {
   /// Looks at config.json before anything large is fetched; throws Error for a model that is of no use here.
   std::function<void(const std::string& config, const std::string& name)> judge;
 };
-/// HF_ENDPOINT; HF_TOKEN, else the token that `hf auth login` keeps (HF_TOKEN_PATH, else HF_HOME/token); HF_HUB_CACHE, else
-/// HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub; HF_HUB_OFFLINE.
+/// HF_ENDPOINT; no token where HF_HUB_DISABLE_IMPLICIT_TOKEN says so, else HF_TOKEN, else the token that `hf auth login` keeps
+/// (HF_TOKEN_PATH, else HF_HOME/token); HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else
+/// ~/.cache/huggingface/hub; HF_HUB_OFFLINE.
 HubOptions hub_options_from_environment();
 
 struct HubFile {

@@ -39,6 +39,13 @@ ListedFile file_of(const Json& entry, const std::string& name) {
   return file;
 }
 
+// What such a file may be called: nothing that a folder keeps for others, as dotfiles are.
+bool is_shard(std::string_view path) {
+  const auto plain = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != '\\'; };
+  return std::all_of(path.begin(), path.end(), plain) && path.ends_with(".safetensors") && !path.starts_with('.') &&
+         path.find("/.") == std::string_view::npos;
+}
+
 std::string some_of(const Listing& listing) {
   std::string names;
   std::size_t shown = 0;
@@ -108,6 +115,8 @@ std::vector<std::string> shards_of(std::string_view index, const std::string& na
     if (!shard.is_string()) fail(name, "'" + printable(tensor) + "' must name a shard file");
     const auto file = shard.get<std::string>();
     if (!stays_below(file)) fail(name, "'" + printable(tensor) + "' is in '" + printable(file) + "', which leaves the folder");
+    if (!is_shard(file))
+      fail(name, "'" + printable(tensor) + "' is in '" + printable(file) + "', which is no name of a safetensors file");
     shards.insert(file);
   }
   return {shards.begin(), shards.end()};

@@ -35,7 +35,8 @@ bool is_small_file(std::string_view name);
 std::string checkpoint_file(const Listing& listing, const std::string& repository);
 bool is_index(std::string_view file);
 
-/// The files that an index names, each once. Error{input} for a malformed index, and for a shard outside the folder.
+/// The files that an index names, each once. Error{input} for a malformed index, for a shard outside the folder, and for one that
+/// is no safetensors file by its name, or hidden.
 std::vector<std::string> shards_of(std::string_view index, const std::string& name);
 
 }  // namespace eaq::hub

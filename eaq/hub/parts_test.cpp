@@ -63,7 +63,40 @@ TEST(Http, RetryAfterIsACountOrADate) {
   EXPECT_FALSE(retry_after("soon", 0));
 }
 
-TEST(Http, PathsAreEscapedButForTheirSlashes) { EXPECT_EQ(url_path("a b/ü?#%"), "a%20b/%C3%BC%3F%23%25"); }
+TEST(Attempts, AreFewAtFirstContactAndAnewAfterProgress) {
+  const std::atomic<bool> stop = false;
+  const HttpClient client({}, stop);
+  HttpAnswer gone;
+  gone.failure = "refused", gone.unreachable = true;
+  const auto tries = [&](Attempts attempts) {
+    int count = 1;
+    while (attempts.again(gone, client)) ++count;
+    return count;
+  };
+  EXPECT_EQ(tries(Attempts(Seconds(0.001), Seconds(1), true)), 2);
+  EXPECT_EQ(tries(Attempts(Seconds(0.001), Seconds(1))), 5);  // a network that is away for a moment
+  Attempts attempts(Seconds(0.001), Seconds(1));
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(attempts.again(gone, client));
+    attempts.progress();
+  }
+}
+
+TEST(Attempts, AreForWhatMayPass) {
+  const auto worthwhile = [](int status, bool elsewhere) {
+    HttpAnswer answer;
+    answer.status = status, answer.elsewhere = elsewhere;
+    return Attempts::worthwhile(answer);
+  };
+  for (const int status : {408, 425, 429, 500, 502, 503, 504, 520}) EXPECT_TRUE(worthwhile(status, false)) << status;
+  for (const int status : {400, 401, 403, 404, 416, 501}) EXPECT_FALSE(worthwhile(status, false)) << status;
+  EXPECT_TRUE(worthwhile(403, true));
+}
+
+TEST(Http, PathsAreEscapedButForTheirSlashes) {
+  EXPECT_EQ(url_path("a b/ü?#%"), "a%20b/%C3%BC%3F%23%25");
+  EXPECT_EQ(url_segment("refs/pr/1"), "refs%2Fpr%2F1");
+}
 
 TEST(Hash, OfAnEtagIsGitsOrSha256OrNone) {
   const std::string git(40, 'a'), sha(64, '0');
@@ -122,15 +155,18 @@ TEST(Listing, ThatIsMalformedOrHostileIsRefused) {
        {std::string("<html>"), std::string("[]"), std::string("{}"), "{" + good + "}", "{" + good + R"(,"siblings":[7]})",
         "{" + good + R"(,"siblings":[{}]})", "{" + good + R"(,"siblings":[{"rfilename":"../x"}]})",
         "{" + good + R"(,"siblings":[{"rfilename":"/x"}]})", "{" + good + R"(,"siblings":[{"rfilename":"a//b"}]})",
-        "{" + good + R"(,"siblings":[{"rfilename":"a\\b"}]})", "{" + good + R"(,"siblings":[{"rfilename":""}]})",
-        std::string(R"({"sha":"../../x","siblings":[]})"), std::string(R"({"sha":7,"siblings":[]})")})
+        "{" + good + "{" + good + R"(,"siblings":[{"rfilename":""}]})", std::string(R"({"sha":"../../x","siblings":[]})"),
+        std::string(R"({"sha":7,"siblings":[]})")})
     EXPECT_EQ(kind_of([&] { read_listing(text, "hub"); }), ErrorKind::input) << text;
 }
 
 TEST(Listing, ShardsAreNamedOnceAndStayInTheFolder) {
   EXPECT_EQ(shards_of(R"({"weight_map":{"a":"1.safetensors","b":"2.safetensors","c":"1.safetensors"}})", "x"),
             (std::vector<std::string>{"1.safetensors", "2.safetensors"}));
-  for (const char* text : {"[]", "{}", R"({"weight_map":{}})", R"({"weight_map":{"a":7}})", R"({"weight_map":{"a":"../x"}})"})
+  for (const char* text : {"[]", "{}", R"({"weight_map":{}})", R"({"weight_map":{"a":7}})",
+                           R"({"weight_map":{"a":"../x.safetensors"}})", R"({"weight_map":{"a":".bashrc"}})",
+                           R"({"weight_map":{"a":".x.safetensors"}})", R"({"weight_map":{"a":".git/x.safetensors"}})",
+                           R"({"weight_map":{"a":"config"}})", R"({"weight_map":{"a":"a\\b.safetensors"}})"})
     EXPECT_EQ(kind_of([&] { shards_of(text, "x"); }), ErrorKind::input) << text;
 }
 
@@ -175,6 +211,7 @@ TEST(HubEnvironment, TheTokenIsTheVariablesOrTheStoredOne) {
   EXPECT_EQ(options_in({{"HF_HOME", folder.path()}}).token, "hf_stored");
   EXPECT_EQ(options_in({{"HF_HOME", folder.path()}, {"HF_TOKEN", " hf_said "}}).token, "hf_said");
   EXPECT_EQ(options_in({{"HF_HOME", folder.path()}, {"HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"}}).token, "");
+  EXPECT_EQ(options_in({{"HF_TOKEN", "hf_said"}, {"HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"}}).token, "");
   EXPECT_EQ(kind_of([] { options_in({{"HF_TOKEN", "a\r\nHost: evil"}}); }), ErrorKind::usage);
 }
 

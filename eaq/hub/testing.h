@@ -3,12 +3,15 @@
 
 #include "eaq/base/json.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -118,6 +121,65 @@ class TestHub {
   std::filesystem::path log_;
   pid_t child_ = -1;
   int life_ = -1;
+};
+
+/// A configuration that nobody here judges.
+inline const std::string config = R"({"model_type": "gpt2"})";
+
+// A repository with a small file, a large one and one that eaq does not read.
+class Hub : public testing::Test {
+ protected:
+  Hub() {
+    const std::filesystem::path model = folder_ / "root" / "me" / "model";
+    put(model / "config.json", config);
+    put(model / "tokenizer.json", "{}");
+    put(model / "README.md", "Words.");
+    put(model / "onnx" / "model.onnx", "not wanted");
+    put(model / "model.safetensors", weights_);
+  }
+
+  void serve(const std::vector<std::string>& faults = {}) { hub_.emplace(folder_ / "root", faults); }
+
+  HubOptions options() const {
+    HubOptions options;
+    options.endpoint = hub_ ? hub_->endpoint : "http://127.0.0.1:1";
+    options.cache = folder_ / "cache";
+    options.pause = Seconds(0.001);
+    return options;
+  }
+
+  HubSnapshot fetch(const std::function<void(HubOptions&)>& change = {}) const {
+    HubOptions chosen = options();
+    if (change) change(chosen);
+    return fetch_snapshot({"me/model"}, chosen);
+  }
+
+  std::filesystem::path repository() const { return folder_ / "cache" / "models--me--model"; }
+
+  // What lies in the repository's folder of the cache, but for folders.
+  std::vector<std::string> left() const {
+    std::vector<std::string> files;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(repository(), error))
+      if (!entry.is_directory() || entry.is_symlink())
+        files.push_back(std::filesystem::relative(entry.path().parent_path(), repository()) / entry.path().filename());
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+
+  int requests(const std::string& host, const std::string& method) const {
+    int count = 0;
+    for (const auto& request : hub_->requests()) count += request.host == host && request.method == method ? 1 : 0;
+    return count;
+  }
+
+  TestFolder folder_;
+  std::string weights_ = [] {
+    std::string text;
+    for (int i = 0; i < 100'000; ++i) text += std::to_string(i * 7919 % 100'003);
+    return text;
+  }();
+  std::optional<TestHub> hub_;
 };
 
 }  // namespace eaq::hub

@@ -21,8 +21,6 @@ constexpr std::uint64_t write_back = std::uint64_t{8} << 20;       // the disk b
 constexpr std::uint64_t most_of_unknown = std::uint64_t{1} << 30;  // where nobody said how long a file is
 constexpr std::uint64_t worth_new_tries = 64 << 10;                // a server that sends a byte a time is no progress
 
-std::string who(const HubName& name) { return "hf:" + name.id; }
-
 std::string mebibytes(std::uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
@@ -65,17 +63,30 @@ class Partial {
   }
 
   void restart() {
+    require_ours();
     if (::ftruncate(fd_, 0) != 0) fail("cannot write");
     size_ = handed_on_ = 0;
   }
 
   void become(const fs::path& file) {
+    require_ours();
     if (::fsync(fd_) != 0) fail("cannot write");
     if (::rename(path_.c_str(), file.c_str()) != 0) fail("cannot be put in its place");
     keep_ = true;
   }
 
  private:
+  // Where locks do not hold, another program may have made its file of this one.
+  void require_ours() {
+    struct stat ours {
+    }, there{};
+    if (::fstat(fd_, &ours) == 0 && ::lstat(path_.c_str(), &there) == 0 && ours.st_dev == there.st_dev &&
+        ours.st_ino == there.st_ino)
+      return;
+    keep_ = true;  // it is not ours to remove
+    throw Error(ErrorKind::input, printable(path_.string()) + ": another program has taken it away: one of them at a time");
+  }
+
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(ErrorKind::input, printable(path_.string()) + ": " + what + ": " + std::strerror(errno));
   }
@@ -110,21 +121,20 @@ bool begins_where_asked(const HttpAnswer& answer, std::uint64_t from, const Remo
 class Fetch {
  public:
   Fetch(HttpClient& client, const RemoteFile& file, const HubName& name, const HubOptions& options, const fs::path& to,
-        Tally& tally)
-      : client_(client), file_(file), name_(name), options_(options), to_(to), tally_(tally), part_(partial(to)) {
+        const fs::path& part, Tally& tally)
+      : client_(client), file_(file), name_(name), options_(options), to_(to), path_(part), tally_(tally), part_(part) {
     if (is_sha256(file.hash)) sum_.emplace(part_.fd());
     count(part_.size());
   }
 
   void run() {
-    bool has_earlier_bytes = part_.size() > 0;
     if (part_.size() > limit()) restart();
     check_space(file_, name_, to_.parent_path(), part_.size());
     for (;;) {
       bring();
-      const std::string hash = sum_ ? sum_->hex() : hash_of_file(partial(to_), file_.hash);
+      const std::string hash = sum_ ? sum_->hex() : hash_of_file(path_, file_.hash);
       if (hash == file_.hash) break;
-      if (!std::exchange(has_earlier_bytes, false)) refuse_hash(hash);
+      if (!std::exchange(earlier_, false)) refuse_hash(hash);
       restart();  // what an earlier call left was not of this file
     }
     part_.become(to_);
@@ -164,6 +174,7 @@ class Fetch {
                          too_long = bytes.size() > limit() - part_.size();
                          if (too_long) return false;
                          part_.write(bytes);
+                         tally_.arrived += static_cast<std::int64_t>(bytes.size());
                          count(bytes.size());
                          return true;
                        }});
@@ -185,10 +196,8 @@ class Fetch {
       }
       if (attempts.again(answer, client_)) continue;
       if (client_.stopped()) stop();
-      if (Attempts::worthwhile(answer)) {
-        part_.keep();
-        tally_.resumable = true;
-      }
+      part_.keep();
+      if (Attempts::worthwhile(answer)) tally_.resumable = true;
       refuse(answer, name_, options_, "'" + file_.name + "'" + kept());
     }
   }
@@ -198,8 +207,9 @@ class Fetch {
                              : " (" + mebibytes(part_.size()) + " of it came and are kept: the next call goes on from there)";
   }
 
+  // By Ctrl-C, or because another file has failed: in a way that leaves nothing to go on with, or not.
   [[noreturn]] void stop() {
-    part_.keep();
+    if (interrupted() || tally_.resumable || earlier_) part_.keep();
     throw Error(ErrorKind::interrupted, "interrupted while fetching '" + file_.name + "' of " + who(name_) + kept());
   }
 
@@ -220,19 +230,17 @@ class Fetch {
   const RemoteFile& file_;
   const HubName& name_;
   const HubOptions& options_;
-  const fs::path& to_;
+  const fs::path &to_, &path_;
   Tally& tally_;
   Partial part_;
+  bool earlier_ = part_.size() > 0;  // what an earlier call left
   std::optional<FollowingDigest> sum_;
 };
 
 }  // namespace
 
-std::string hash_of_etag(std::string_view etag) {
-  if (etag.starts_with("W/")) etag.remove_prefix(2);
-  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
-  if ((etag.size() != 40 && etag.size() != 64) || etag.find_first_not_of("0123456789abcdef") != std::string_view::npos) return "";
-  return std::string(etag);
+fs::path partial(const fs::path& file, bool alone) {
+  return fs::path(file) += alone ? "." + std::to_string(::getpid()) + ".incomplete" : ".incomplete";
 }
 
 std::string hash_of_file(const fs::path& path, std::string_view like) {
@@ -244,73 +252,9 @@ std::string hash_of_file(const fs::path& path, std::string_view like) {
   return sum.hex();
 }
 
-RemoteFile look_up(HttpClient& client, const HubName& name, const HubOptions& options, const std::string& commit,
-                   const std::string& file) {
-  RemoteFile remote{file, options.endpoint + "/" + name.id + "/resolve/" + commit + "/" + url_path(file), "", {}};
-  const auto linked_hash = [](const HttpAnswer& answer) {
-    const std::string* tag = answer.header("x-linked-etag");
-    return tag == nullptr ? "" : hash_of_etag(*tag);
-  };
-  Attempts attempts(options.pause, options.longest_pause);
-  HttpAnswer answer;
-  do {
-    answer =
-        client.ask({.url = remote.url, .head = true, .enough = [&](const HttpAnswer& now) { return !linked_hash(now).empty(); }});
-  } while (!(answer.failure.empty() && (answer.ok() || !linked_hash(answer).empty())) && attempts.again(answer, client));
-  if (client.stopped()) throw Error(ErrorKind::interrupted, "interrupted while fetching " + who(name));
-  remote.hash = answer.failure.empty() ? linked_hash(answer) : "";
-  if (remote.hash.empty() && !answer.ok()) refuse(answer, name, options, "'" + file + "'");
-  const std::string* length = answer.header(remote.hash.empty() ? "content-length" : "x-linked-size");
-  if (remote.hash.empty()) {
-    const std::string* tag = answer.header("etag");
-    remote.hash = tag == nullptr ? "" : hash_of_etag(*tag);
-  }
-  if (length == nullptr && answer.ok()) length = answer.header("content-length");
-  if (length != nullptr) remote.bytes = byte_count(*length);
-  if (remote.hash.empty())
-    throw Error(ErrorKind::input,
-                who(name) + ": '" + file + "': " + printable(options.endpoint) +
-                    " names no hash for it (X-Linked-ETag or ETag), so it could not be checked; is this a hub?");
-  if (const std::string* at = answer.header("x-repo-commit"); at != nullptr && *at != commit)
-    throw Error(ErrorKind::input,
-                who(name) + ": '" + file + "' is of commit '" + printable(*at) + "', " + commit + " was asked for");
-  return remote;
-}
-
 void transfer(HttpClient& client, const RemoteFile& file, const HubName& name, const HubOptions& options, const fs::path& to,
-              Tally& tally) {
-  Fetch(client, file, name, options, to, tally).run();
-}
-
-void refuse(const HttpAnswer& answer, const HubName& name, const HubOptions& options, const std::string& wanted) {
-  const std::string start = who(name) + ": " + wanted + (wanted.empty() ? "" : ": "), at = printable(options.endpoint);
-  if (!answer.failure.empty())
-    throw Error(ErrorKind::unavailable, start + origin(answer.url) + " cannot be reached, or broke off: " + answer.failure +
-                                            ". Try again; --offline uses what the cache has");
-  const std::string* code = answer.header("x-error-code");
-  const std::string* message = answer.header("x-error-message");
-  const std::string said = message == nullptr ? "" : " (the hub says: " + printable(*message) + ")";
-  const std::string reason = code == nullptr ? "" : *code;
-  const int status = answer.status;
-  if (reason == "GatedRepo" || (status == 403 && reason.empty()))
-    throw Error(ErrorKind::unavailable,
-                start + "its owner has to let you in: open " + at + "/" + name.id +
-                    " in a browser and accept what it asks for, then " +
-                    (options.token.empty() ? "give your token in HF_TOKEN"
-                                           : "make sure that HF_TOKEN is of that account and may read it") +
-                    said);
-  if (message != nullptr && message->starts_with("Invalid credentials"))
-    throw Error(ErrorKind::unavailable,
-                start + at + " does not accept the token: set HF_TOKEN anew, or unset it where none is needed" + said);
-  if (reason == "RevisionNotFound")
-    throw Error(ErrorKind::input, start + "has no revision '" + printable(name.revision) + "'" + said);
-  if (reason == "EntryNotFound") throw Error(ErrorKind::input, start + "is not there, though the listing has it" + said);
-  if (reason == "RepoNotFound" || status == 401 || status == 404)
-    throw Error(ErrorKind::input,
-                start + at + " has no such repository, or it is private: look at the spelling" +
-                    (options.token.empty() ? ", or give a token that may read it in HF_TOKEN" : "; the token may not read it") +
-                    said);
-  throw Error(ErrorKind::unavailable, start + at + " answers with status " + std::to_string(status) + said + "; try again later");
+              const fs::path& part, Tally& tally) {
+  Fetch(client, file, name, options, to, part, tally).run();
 }
 
 }  // namespace eaq::hub

@@ -245,7 +245,7 @@ void finish_tile(const Tile&, const Epilogue&, const Matrix& y, std::int64_t row
 
 /// What ran, as the primitives themselves report it.
 struct KernelReport {
-  std::vector<std::string> kernels;  ///< e.g. "onednn brg:avx512_core f32"; empty before the first run
+  std::vector<std::string> kernels;  ///< e.g. "eaq avx512 vnni s8"; empty before the first run
   std::string storage;               ///< of the weights: "fp32", "bf16", "int8", ...
   std::string arithmetic;            ///< of the multiplications: "f32", "bf16", "s8", ...
   bool emulated = false;

@@ -20,6 +20,8 @@ Faults (VALUE in brackets):
   no-such-range=1       large files: 416 for every part
   busy=[N], retry-after=[TEXT]   the first N requests get 503, with this Retry-After
   limited=[N]           the first N requests for large files get 429
+  forbidden=[N]         ... or 403, as where a signed address has run out
+  vast=[FILE]           X-Linked-Size says that it has 2^60 bytes
   damage=[FILE]         one byte of the file is another, its hash is not
   longer=[FILE], shorter=[FILE]  more or fewer bytes come than X-Linked-Size says
   no-hash=[FILE]        neither X-Linked-ETag nor an ETag that is a hash
@@ -177,6 +179,8 @@ class Handler(BaseHTTPRequestHandler):
         if path is None:
             return self.error(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": repo.commit})
         headers = {"X-Repo-Commit": repo.commit, "Accept-Ranges": "bytes", "X-Linked-Size": str(path.stat().st_size), "X-Linked-ETag": f'"{repo.hashes[file]}"'}
+        if self.hub.fault("vast") == file:
+            headers["X-Linked-Size"] = str(1 << 60)
         if self.hub.fault("no-hash") == file:
             del headers["X-Linked-ETag"]
         if not repo.is_large(path):
@@ -210,6 +214,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(400, b"Only one auth mechanism allowed", {})
         if self.hub.first("limited"):
             return self.answer(429, b"", {})
+        if self.hub.first("forbidden"):
+            return self.answer(403, b"<Error><Code>AccessDenied</Code></Error>", {})
         source = repo.files[file]
         spoilt = [self.hub.fault(name) for name in ("damage", "longer", "shorter")]
         data = self.spoilt(file, source.read_bytes()) if file in spoilt else None

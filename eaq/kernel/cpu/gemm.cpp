@@ -30,17 +30,16 @@ const TileKernel* kernel_for(const WeightPlan& plan, Isa isa) {
   // A weight that is cast in each product is multiplied as the type that it is cast to.
   const DType multiplied = plan.storage == DType::f32 ? plan.operands : plan.storage;
   switch (plan.arithmetic) {
-    case Arithmetic::f32: {
-      const TileKernel* brgemm = multiplied == DType::f32 && isa >= Isa::avx512 ? gemm::onednn(Arithmetic::f32) : nullptr;
-      return brgemm != nullptr ? brgemm : gemm::highway_f32(multiplied, isa);
-    }
+    case Arithmetic::f32:
+      return gemm::highway_f32(multiplied, isa);
     case Arithmetic::bf16:
-      return isa >= Isa::avx512_vnni_bf16 ? gemm::onednn(Arithmetic::bf16) : nullptr;
+      break;
     case Arithmetic::s8:
+      if (!has_vnni(isa)) return gemm::highway_s8(isa);
       break;
   }
-  const TileKernel* vnni = has_vnni(isa) ? gemm::onednn(Arithmetic::s8) : nullptr;
-  return vnni != nullptr ? vnni : gemm::highway_s8(isa);
+  if (const TileKernel* tiles = isa == Isa::amx ? gemm::onednn(plan.arithmetic) : nullptr) return tiles;
+  return plan.arithmetic == Arithmetic::s8 || isa >= Isa::avx512_vnni_bf16 ? gemm::dot(plan.arithmetic) : nullptr;
 }
 
 }  // namespace
@@ -101,7 +100,8 @@ PackedWeight::PackedWeight(const WeightPlan& plan, std::int64_t n, std::int64_t 
   if (s.kernel == nullptr)
     throw Error(ErrorKind::unavailable, "this processor does not multiply " + std::string(name_of(plan.arithmetic)) +
                                             " at level " + std::string(name_of(isa)));
-  if (s.kernel == gemm::onednn(plan.arithmetic)) s.one_row = gemm::one_row(plan.arithmetic);
+  if (s.kernel == gemm::dot(plan.arithmetic) || s.kernel == gemm::onednn(plan.arithmetic))
+    s.one_row = gemm::one_row(plan.arithmetic);
   s.input = &gemm::input_kernels(isa);
   const TileNeeds needs = s.kernel->needs();
   s.multiplied = {.dtype = plan.storage, .n = n, .k = k, .width = needs.width, .group = needs.group};
@@ -332,6 +332,10 @@ void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& 
     std::byte* tile = context.scratch(thread, tile_bytes + kernel_bytes + cast_bytes);
     PanelSpan panels{&s.layout, nullptr, std::min(tiling.panels, s.layout.panels() - first)};
     panels.data = s.data.data() + static_cast<std::size_t>(first) * panels.panel_bytes();
+    // Threads take tasks in turn: where each is as fast as the others, the one after next is this one's.
+    if (const std::int64_t next = (task + context.threads()) / block_tasks * tiling.panels;
+        next > first && next < s.layout.panels())
+      panels.next = s.data.data() + static_cast<std::size_t>(next) * panels.panel_bytes();
     if (s.casts()) panels = s.cast(panels, tile + tile_bytes + kernel_bytes);
     for (std::int64_t block = 0; block < blocks_per_task; ++block) {
       const std::int64_t row = (task % block_tasks + block) * tiling.rows;

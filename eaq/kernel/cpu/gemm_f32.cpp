@@ -2,7 +2,8 @@
 // load, or once per block of rows into scratch where many rows share them.
 //
 // Registers: AVX2 has 16, of which 6 x 2 hold sums; AVX-512 has 32, of which 6 x 4 do. k is cut so that a panel's part stays in
-// L1 while all rows of the tile pass over it.
+// L1 while all rows of the tile pass over it, or with AVX-512 in L2, which feeds it as well; the next part comes into L2
+// meanwhile, as a model's weights lie in no cache (gemm_dot.cpp has the figures).
 //
 // One core of an AMD EPYC 9005 (Zen 5), 128 x 768 x 3072, GFLOP/s: AVX2 122 in f32 and 115 widened (the core does 135); AVX-512
 // 240 widened (265). One row from memory: 37 GB/s of 16-bit weights at both levels; on an EPYC 9004 (Zen 4) 27 GB/s in f32 and 34
@@ -32,6 +33,8 @@ struct PanelCall {
   float* out = nullptr;
   std::int64_t out_stride = 0;
   bool add = false;  ///< to what out holds
+  const std::byte* ahead = nullptr;
+  std::int64_t lines = 0;  ///< of 64 bytes, from `ahead` on: brought into L2 meanwhile
 };
 
 /// Kernels of one level.
@@ -67,8 +70,10 @@ HWY_INLINE V32 load(const hwy::float16_t* p) {
   return hn::PromoteTo(d32, hn::LoadU(hn::Rebind<hwy::float16_t, decltype(d32)>(), p));
 }
 
+constexpr int steps_a_line = 4;  // of k: a line of what comes next is asked for
+
 template <class Weight, int rows>
-HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out) {
+HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out, const std::byte* ahead, std::int64_t lines) {
   // Eight sums keep two multiply-adds of four cycles' latency busy: few rows take several k at once, into sums of their own.
   constexpr int chains = std::max(1, 8 / (rows * vectors));
   V32 sums[chains][rows][vectors];
@@ -94,6 +99,16 @@ HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out) {
     w += width;
   };
   std::int64_t k = 0;
+  if constexpr (chains == 1)
+    for (; k + steps_a_line <= c.k; k += steps_a_line) {
+      if (lines > 0) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += 64;
+        --lines;
+      }
+#pragma GCC unroll 4
+      for (int some = 0; some < steps_a_line; ++some) step(k + some, 0);
+    }
   for (; k + chains <= c.k; k += chains)
 #pragma GCC unroll 4
     for (int chain = 0; chain < chains; ++chain) step(k + chain, chain);
@@ -111,22 +126,26 @@ HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out) {
 
 template <class Weight>
 void multiply(const PanelCall& c) {
-  std::int64_t r = 0;
-  for (; r + max_rows <= c.rows; r += max_rows)
-    rows_by_panel<Weight, max_rows>(c, c.x + r * c.x_stride, c.out + r * c.out_stride);
+  std::int64_t r = 0, asked = 0;
+  const std::int64_t share = c.k / steps_a_line;
+  for (; r + max_rows <= c.rows; r += max_rows) {
+    const std::int64_t lines = std::min(share, c.lines - asked);
+    rows_by_panel<Weight, max_rows>(c, c.x + r * c.x_stride, c.out + r * c.out_stride, c.ahead + asked * 64, lines);
+    asked += lines;
+  }
   const float* x = c.x + r * c.x_stride;
   float* out = c.out + r * c.out_stride;
   switch (c.rows - r) {
     case 1:
-      return rows_by_panel<Weight, 1>(c, x, out);
+      return rows_by_panel<Weight, 1>(c, x, out, nullptr, 0);
     case 2:
-      return rows_by_panel<Weight, 2>(c, x, out);
+      return rows_by_panel<Weight, 2>(c, x, out, nullptr, 0);
     case 3:
-      return rows_by_panel<Weight, 3>(c, x, out);
+      return rows_by_panel<Weight, 3>(c, x, out, nullptr, 0);
     case 4:
-      return rows_by_panel<Weight, 4>(c, x, out);
+      return rows_by_panel<Weight, 4>(c, x, out, nullptr, 0);
     case 5:
-      return rows_by_panel<Weight, 5>(c, x, out);
+      return rows_by_panel<Weight, 5>(c, x, out, nullptr, 0);
     default:
       return;
   }
@@ -192,23 +211,26 @@ class HighwayF32 final : public TileKernel {
 
   const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte* scratch) const override {
     const std::int64_t width = panels.layout->width;
-    for (std::int64_t p = 0; p < panels.count; ++p)
-      for (std::int64_t k = 0; k < x.k; k += part())
-        multiply({.x = reinterpret_cast<const float*>(x.data) + k,
-                  .x_stride = x.stride,
-                  .rows = x.rows,
-                  .k = std::min(part(), x.k - k),
-                  .panel = panels.panel(p) + static_cast<std::size_t>(k * width) * size_of(storage_),
-                  .out = reinterpret_cast<float*>(out) + p * width,
-                  .out_stride = panels.columns(),
-                  .add = k > 0},
-                 width, reinterpret_cast<float*>(scratch));
+    const std::size_t step = static_cast<std::size_t>(width) * size_of(storage_);
+    for_each_part(panels, x.k, step, part(), [&](const PanelPart& part) {
+      multiply({.x = reinterpret_cast<const float*>(x.data) + part.first,
+                .x_stride = x.stride,
+                .rows = x.rows,
+                .k = part.count,
+                .panel = part.data,
+                .out = reinterpret_cast<float*>(out) + part.panel * width,
+                .out_stride = panels.columns(),
+                .add = part.first > 0,
+                .ahead = part.next,
+                .lines = part.next == nullptr ? 0 : part.count * static_cast<std::int64_t>(step) / 64},
+               width, reinterpret_cast<float*>(scratch));
+    });
     return name_;
   }
 
  private:
   // A panel's part takes 3/4 of a 32 KiB L1.
-  std::int64_t part() const { return wide_ ? 96 : 384; }
+  std::int64_t part() const { return !wide_ ? 384 : storage_ == DType::f32 ? part_in_l2 : 96; }
 
   void multiply(PanelCall call, std::int64_t width, float* scratch) const {
     if (storage_ == DType::f32) return table_.f32(call);
@@ -250,11 +272,11 @@ const TileKernel* one_row(Arithmetic arithmetic) {
   static const OneRowBf16 pairs;
   switch (arithmetic) {
     case Arithmetic::f32:
-      return highway_f32(DType::f32, Isa::avx512);
+      break;
     case Arithmetic::bf16:
       return &pairs;
     case Arithmetic::s8:
-      break;
+      return onednn(Arithmetic::s8);
   }
   return nullptr;
 }

@@ -2,6 +2,7 @@
 // gemm.cpp cuts products into tiles and finishes them, a TileKernel multiplies.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,11 +17,39 @@ struct PanelSpan {
   const PanelLayout* layout = nullptr;
   const std::byte* data = nullptr;  ///< of the first
   std::int64_t count = 0;
+  const std::byte* next = nullptr;  ///< a panel that this thread probably multiplies after these; null: not known
 
   std::size_t panel_bytes() const { return static_cast<std::size_t>(layout->panel_elements()) * size_of(layout->dtype); }
   const std::byte* panel(std::int64_t i) const { return data + static_cast<std::size_t>(i) * panel_bytes(); }
   std::int64_t columns() const { return count * layout->width; }
 };
+
+/// Some steps of k of one panel, and where in memory those lie that are multiplied next.
+struct PanelPart {
+  std::int64_t panel = 0, first = 0, count = 0;
+  const std::byte *data = nullptr, *next = nullptr;
+};
+
+/// Steps of k for which 128 rows of x and two parts of panels lie in L2 together.
+inline constexpr std::int64_t part_in_l2 = 768;
+
+/// Cuts panels of `steps` steps of `step_bytes` each into parts, in the order in which they are to be multiplied.
+template <class Work>
+void for_each_part(const PanelSpan& panels, std::int64_t steps, std::size_t step_bytes, std::int64_t part, Work work) {
+  for (std::int64_t first = 0; first < steps; first += part)
+    for (std::int64_t p = 0; p < panels.count; ++p) {
+      const auto at = [&](std::int64_t panel, std::int64_t step) {
+        return panels.panel(panel) + static_cast<std::size_t>(step) * step_bytes;
+      };
+      work(PanelPart{.panel = p,
+                     .first = first,
+                     .count = std::min(part, steps - first),
+                     .data = at(p, first),
+                     .next = p + 1 < panels.count   ? at(p + 1, first)
+                             : first + part < steps ? at(0, first + part)
+                                                    : panels.next});
+    }
+}
 
 /// Rows of x in the type that the kernel multiplies.
 struct TileInput {
@@ -49,12 +78,14 @@ class TileKernel {
 
 /// f32 arithmetic on panels of f32, bf16 or f16, for AVX2 or AVX-512 (gemm_f32.cpp).
 const TileKernel* highway_f32(DType storage, Isa isa);
-/// For one row, on the panels that oneDNN's kernels of this arithmetic read, from AVX-512 on: a row draws its weights from
-/// memory, and ours come closer to what that gives (gemm_f32.cpp). Null where oneDNN's does as well.
+/// For one row, on the panels of bf16 or int8 that many rows read: it draws its weights from memory, and this kernel comes
+/// closest to what that gives: ours in bf16 (gemm_f32.cpp), oneDNN's in int8. Null for f32, where one kernel does both.
 const TileKernel* one_row(Arithmetic arithmetic);
 /// int8 by widening to 16 bits, exact without VNNI, for AVX2 or AVX-512 (dot_s8.cpp).
 const TileKernel* highway_s8(Isa isa);
-/// oneDNN's AVX-512 and AMX kernels (onednn.cpp); null where it has none for our panels.
+/// bf16 and int8 by AVX-512's dot instructions, weights fetched ahead (gemm_dot.cpp); null for f32.
+const TileKernel* dot(Arithmetic arithmetic);
+/// oneDNN's kernels in bf16 and int8: AMX, and one row (onednn.cpp); null where it has none for our panels.
 const TileKernel* onednn(Arithmetic arithmetic);
 
 /// Rows whose largest magnitude is smaller count as zero: 127 / x must stay finite.

@@ -1,15 +1,13 @@
-// Tiles multiplied by oneDNN, one thread each: on AVX-512 its brgemm kernels come within a few percent of what the cores can do,
-// and they know AMX. One core of an AMD EPYC 9005 (Zen 5) from 96 rows on: 265 GFLOP/s in f32, 530 in bf16, 1060 in int8; whole
-// products through gemm.cpp, with conversions and epilogue, lose 2-7 % of that in f32 and bf16 and 11-20 % in int8 (whose input
-// is quantised there too). One row is bound by memory: 43 GB/s in int8; in f32 and bf16 it has a kernel of ours (gemm_f32.cpp).
-// oneDNN's own post-operations are not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be
-// passed over again anyway. (They would save 7 us of the 80 that a tile of 96 x 256 takes in bf16 with a gelu, K = 768, and
-// nothing without.)
+// Tiles multiplied by oneDNN, one thread each: its brgemm kernels know AMX, and draw a row's int8 weights from memory as fast as
+// it gives them (43 GB/s to one core of an AMD EPYC 9005, Zen 5). Whole products through gemm.cpp, with conversions and epilogue,
+// lose 2-7 % of a kernel's rate in bf16 and 11-20 % in int8, whose input is quantised there too. oneDNN's own post-operations are
+// not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be passed over again anyway. (They
+// would save 7 us of the 80 that a tile of 96 x 256 takes in bf16 with a gelu, K = 768, and nothing without.)
 //
-// The weight is not reordered by oneDNN: our panels of 64 are its own layout (BA16a64b, with 2 or 4 neighbours in k together),
-// which is stated and checked, so that one packed copy serves every number of rows, slices of it are pointers into it, and a row
-// can be read back. Kernels are generated per shape (0.2 ms each): rows are therefore cut into a few sizes. Versions 2 and 3
-// differ in how a descriptor is made; nothing else here depends on the version.
+// The weight is not reordered by oneDNN: our panels of 64 are its own layout (BA16a64b2a and BA16a64b4a: 2 or 4 neighbours in k
+// together), which is stated and checked, so that one packed copy serves every number of rows, slices of it are pointers into it,
+// and a row can be read back. Kernels are generated per shape (0.2 ms each): rows are therefore cut into a few sizes. Versions 2
+// and 3 differ in how a descriptor is made; nothing else here depends on the version.
 #include <omp.h>
 
 #include <algorithm>
@@ -48,14 +46,7 @@ struct Types {
   Tag tag;
 };
 Types types_of(Arithmetic arithmetic) {
-  switch (arithmetic) {
-    case Arithmetic::f32:
-      return {Type::f32, Type::f32, Type::f32, Tag::BA16a64b};
-    case Arithmetic::bf16:
-      return {Type::bf16, Type::bf16, Type::f32, Tag::BA16a64b2a};
-    case Arithmetic::s8:
-      break;
-  }
+  if (arithmetic == Arithmetic::bf16) return {Type::bf16, Type::bf16, Type::f32, Tag::BA16a64b2a};
   return {Type::u8, Type::s8, Type::s32, Tag::BA16a64b4a};
 }
 
@@ -129,14 +120,7 @@ class OneDnn final : public TileKernel {
   explicit OneDnn(Arithmetic arithmetic) : arithmetic_(arithmetic) {}
 
   TileNeeds needs() const override {
-    switch (arithmetic_) {
-      case Arithmetic::f32:
-        return {.width = 64, .group = 1, .input = DType::f32, .dense = true, .padded = false};
-      case Arithmetic::bf16:
-        return {.width = 64, .group = 2, .input = DType::bf16, .dense = true, .padded = true};
-      case Arithmetic::s8:
-        break;
-    }
+    if (arithmetic_ == Arithmetic::bf16) return {.width = 64, .group = 2, .input = DType::bf16, .dense = true, .padded = true};
     return {.width = 64, .group = 4, .input = DType::u8, .dense = true, .padded = true};
   }
 
@@ -205,10 +189,10 @@ class OneDnn final : public TileKernel {
 
 const TileKernel* onednn(Arithmetic arithmetic) {
   // Shared by all weights: twelve layers of one shape generate their kernels once. Never destroyed, as threads may outlive it.
-  static const std::array<const OneDnn*, 3> kernels{new OneDnn(Arithmetic::f32), new OneDnn(Arithmetic::bf16),
-                                                    new OneDnn(Arithmetic::s8)};
-  static const std::array<bool, 3> usable{kernels[0]->usable(), kernels[1]->usable(), kernels[2]->usable()};
-  const auto i = static_cast<std::size_t>(arithmetic);
+  static const std::array<const OneDnn*, 2> kernels{new OneDnn(Arithmetic::bf16), new OneDnn(Arithmetic::s8)};
+  static const std::array<bool, 2> usable{kernels[0]->usable(), kernels[1]->usable()};
+  if (arithmetic == Arithmetic::f32) return nullptr;
+  const std::size_t i = arithmetic == Arithmetic::bf16 ? 0 : 1;
   return usable[i] ? kernels[i] : nullptr;
 }
 
