@@ -1,10 +1,9 @@
 // Tiles multiplied by oneDNN, one thread each: its brgemm kernels know AMX, and draw a row's int8 weights from memory as fast as
 // it gives them (43 GB/s to one core of an AMD EPYC 9005, Zen 5). Whole products through gemm.cpp, with conversions and epilogue,
 // lose 2-7 % of a kernel's rate in bf16 and 11-20 % in int8, whose input is quantised there too. oneDNN's own post-operations are
-// not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be passed over again anyway. (They
-// would save 7 us of the 80 that a tile of 96 x 256 takes in bf16 with a gelu, K = 768, and nothing without.)
+// not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be passed over again anyway.
 //
-// The weight is not reordered by oneDNN: our panels of 64 are its own layout (BA16a64b2a and BA16a64b4a: 2 or 4 neighbours in k
+// The weight is not reordered by oneDNN: our panels of 64 are its own layout (BA16a64b2a, BA16a64b4a: 2 or 4 neighbours in k
 // together), which is stated and checked, so that one packed copy serves every number of rows, slices of it are pointers into it,
 // and a row can be read back. Kernels are generated per shape (0.2 ms each): rows are therefore cut into a few sizes. Versions 2
 // and 3 differ in how a descriptor is made; nothing else here depends on the version.
