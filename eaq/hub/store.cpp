@@ -129,7 +129,7 @@ class FolderStore final : public Store {
 void wait_for(FileLock& lock, const std::function<bool()>& stopped, const std::string& what) {
   for (bool told = false; !lock.try_once(); told = true) {
     if (stopped()) throw Error(ErrorKind::interrupted, "interrupted while waiting for " + what);
-    if (!told) note("Another program is fetching " + what + ": waiting for it.");
+    if (!told) note("Waiting for " + what + ": another program is fetching it, or it comes under another name.");
     std::this_thread::sleep_for(between_looks);
   }
 }

@@ -283,10 +283,16 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, json.dumps({"error": message}).encode(), more)
 
 
+class QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Who is tested goes away in the middle of things."""
+
+
 def serve(hub, place, cdn=""):
     handler = type(place, (Handler,), {"hub": hub, "place": place, "cdn": cdn})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = QuietServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
 

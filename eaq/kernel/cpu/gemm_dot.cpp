@@ -87,13 +87,14 @@ HWY_INLINE void rows_by_panel(const DotCall& c, const std::uint32_t* x, std::uin
       }
     }
   }
-  for (; k < c.words; ++k, w += 64 * vectors)
+  for (; k < c.words; ++k, w += 64 * vectors) {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       const __m512i one = _mm512_set1_epi32(static_cast<int>(x[r * c.x_stride + k]));
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) sums[0][r][v] = Dot::add(sums[0][r][v], one, _mm512_loadu_si512(w + v * 64));
     }
+  }
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4

@@ -126,7 +126,8 @@ class OneDnn final : public TileKernel {
   const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte*) const override {
     // Largest first; from 12 rows on they run as fast as 128 to within a tenth, fewer only end a product.
     static constexpr std::array<std::int64_t, 10> sizes{128, 64, 32, 16, 12, 8, 4, 3, 2, 1};
-    const std::string* name = nullptr;
+    static const std::string nothing;  // of no rows
+    const std::string* name = &nothing;
     std::int64_t done = 0;
     for (const std::int64_t rows : sizes)
       for (; x.rows - done >= rows; done += rows) {
