@@ -191,7 +191,8 @@ void HttpClient::perform(Hop& hop, HttpAnswer& answer) {
   if (hop.request.from > 0) append(headers, "Range: bytes=" + std::to_string(hop.request.from) + "-");
   char message[CURL_ERROR_SIZE] = "";
   const auto set = [&](CURLoption option, auto value) {
-    if (curl_easy_setopt(curl, option, value) != CURLE_OK) throw Error(ErrorKind::bug, "libcurl takes no such option");
+    if (curl_easy_setopt(curl, option, value) != CURLE_OK)
+      throw Error(ErrorKind::bug, "libcurl does not take option " + std::to_string(static_cast<int>(option)));
   };
   set(CURLOPT_URL, answer.url.c_str());
   set(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -201,7 +202,7 @@ void HttpClient::perform(Hop& hop, HttpAnswer& answer) {
   const std::string agent = "eaq/" + std::string(version());
   set(CURLOPT_USERAGENT, agent.c_str());
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_BUFFERSIZE, buffer_bytes);
+  curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, buffer_bytes);  // not taken (7.88) after a name that did not resolve
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_within.value() * 1000));
   set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(CURLOPT_HEADERFUNCTION, &Hop::header);

@@ -189,6 +189,13 @@ TEST_F(Hub, WithoutTheHubAndWithoutTheCacheNobodyServes) {
   EXPECT_NE(message.find("cannot be reached"), std::string::npos) << message;
 }
 
+TEST_F(Hub, ANameThatDoesNotResolveIsAHubThatCannotBeReached) {
+  std::string message;
+  const auto nowhere = [](HubOptions& options) { options.endpoint = "https://hub.invalid"; };
+  EXPECT_EQ(kind_of([&] { fetch(nowhere); }, &message), ErrorKind::unavailable);
+  EXPECT_NE(message.find("https://hub.invalid:443 cannot be reached"), std::string::npos) << message;
+}
+
 TEST_F(Hub, OfflineAsksNobody) {
   serve();
   const auto offline = [](HubOptions& options) { options.offline = true; };
