@@ -312,7 +312,7 @@ def main():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child = subprocess.Popen(arguments.run, env=os.environ | {"HF_ENDPOINT": address}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         code = child.wait()
-        sys.exit(code if code >= 0 else 128 - code)
+        os._exit(code if code >= 0 else 128 - code)  # threads that still serve are not waited for
     print(address, cdn, flush=True)
     sys.stdin.read()
 
