@@ -125,7 +125,9 @@ Job prepare_job(const std::string& where, const StudyOptions& options, const Dev
   return job;
 }
 
-ModelRecord Job::model_record() const { return {model.name, task, model.checkpoint->hash(), model.graph.parameters, model.source}; }
+ModelRecord Job::model_record() const {
+  return {model.name, task, model.checkpoint->hash(), model.graph.parameters, model.source};
+}
 
 DataRecord Job::data_record() const {
   const DataSource& source = classifies() ? sentences.source : stream.source;

@@ -56,9 +56,8 @@ std::string method_section(const Manifest& m, const std::string& name, const std
   if (m.meters.empty()) terms.emplace_back("meters", "none: " + m.no_meter);
   for (const MeterRecord& meter : m.meters) terms.emplace_back("meter", meter_text(meter));
   for (const ModelRecord& model : m.models)
-    terms.emplace_back("model",
-                       model.name + ", " + with_thousands(static_cast<double>(model.parameters)) + " parameters, " + model.hash +
-                           (model.source.empty() ? "" : ", " + model.source));
+    terms.emplace_back("model", model.name + ", " + with_thousands(static_cast<double>(model.parameters)) + " parameters, " +
+                                    model.hash + (model.source.empty() ? "" : ", " + model.source));
   for (const DataRecord& data : m.data)
     terms.emplace_back("data", data.name + ", " + std::to_string(data.items) + " items, " + std::to_string(data.tokens) +
                                    " tokens, " + data.hash);
