@@ -161,9 +161,9 @@ TEST(Fetch, WithoutHubAndCacheSaysSo) {
 
 TEST(Fetch, InterruptedItKeepsWhatCameAndGoesOnFromThere) {
   const std::string hub = "HF_HUB_CACHE='" + (program::folder() / "interrupted").string() + "' ";
-  // 2.3 MB at 1 MB/s, interrupted after a second.
+  // 2.6 MB at half a MB a second, interrupted after two.
   const Outcome first = program::run("fetch me/tiny-gpt2", hub + "python3 '" + server + "' '" + repositories().string() +
-                                                               "' --fault slow=10000 --run timeout --preserve-status -s INT 1");
+                                                               "' --fault slow=5000 --run timeout --preserve-status -s INT 2");
   EXPECT_EQ(first.code, 130) << first.err;
   EXPECT_NE(first.err.find("interrupted while fetching"), std::string::npos) << first.err;
   bool kept = false;
