@@ -48,6 +48,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--eaq", type=pathlib.Path, default=TOP / "build" / "release" / "eaq")
     arguments = parser.parse_args()
+    if shutil.which("curl") is None:
+        sys.exit("speed: curl is not installed (on Debian: apt-get install curl)")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         repository(folder, arguments.megabytes)

@@ -19,7 +19,7 @@ constexpr int width = 64, vectors = 4, max_rows = 6;
 constexpr int steps_a_line = 4;  // of k: a line of what comes next is asked for
 
 /// Rows of x, as 32-bit words, times a part of one panel.
-struct DotCall {
+struct WordsCall {
   const std::uint32_t* x = nullptr;
   std::int64_t x_stride = 0, rows = 0, words = 0;
   const std::byte* panel = nullptr;
@@ -53,7 +53,7 @@ struct DotS8 {
 };
 
 template <class Dot, int rows>
-HWY_INLINE void rows_by_panel(const DotCall& c, const std::uint32_t* x, std::uint32_t* out, const std::byte* ahead,
+HWY_INLINE void rows_by_panel(const WordsCall& c, const std::uint32_t* x, std::uint32_t* out, const std::byte* ahead,
                               std::int64_t lines) {
   // Eight sums keep two dots of four cycles' latency busy: one row takes two steps at once, into sums of their own.
   constexpr int chains = std::max(1, 8 / (rows * vectors));
@@ -106,7 +106,7 @@ HWY_INLINE void rows_by_panel(const DotCall& c, const std::uint32_t* x, std::uin
 }
 
 template <class Dot>
-void multiply(const DotCall& c) {
+void multiply(const WordsCall& c) {
   std::int64_t r = 0, asked = 0;
   const std::int64_t share = c.words / steps_a_line;
   for (; r + max_rows <= c.rows; r += max_rows) {
@@ -132,8 +132,8 @@ void multiply(const DotCall& c) {
   }
 }
 
-void multiply_bf16(const DotCall& c) { multiply<DotBf16>(c); }
-void multiply_s8(const DotCall& c) { multiply<DotS8>(c); }
+void multiply_bf16(const WordsCall& c) { multiply<DotBf16>(c); }
+void multiply_s8(const WordsCall& c) { multiply<DotS8>(c); }
 
 }  // namespace
 }  // namespace eaq::gemm
@@ -144,7 +144,7 @@ namespace {
 
 class Dot final : public TileKernel {
  public:
-  Dot(DType input, int group, void (*multiply)(const DotCall&), std::string name)
+  Dot(DType input, int group, void (*multiply)(const WordsCall&), std::string name)
       : input_(input), group_(group), multiply_(multiply), name_(std::move(name)) {}
 
   TileNeeds needs() const override { return {.width = width, .group = group_, .input = input_, .dense = false, .padded = true}; }
@@ -169,7 +169,7 @@ class Dot final : public TileKernel {
  private:
   DType input_;
   int group_;
-  void (*multiply_)(const DotCall&);
+  void (*multiply_)(const WordsCall&);
   std::string name_;
 };
 
