@@ -32,7 +32,7 @@ Faults (VALUE in brackets):
   listing=[TEXT]        what the listing is, instead of JSON
   loop=1                large files: redirects that never end
   to=[URL]              large files: redirects there
-  slow=[BYTES]          large files: so many bytes a hundredth of a second
+  interrupt=1           with --run: half of the first large file comes; when some of it shows in HF_HUB_CACHE the command gets Ctrl-C, and no more comes
 """
 
 import argparse
@@ -78,6 +78,7 @@ class Hub:
         for config in sorted(root.glob("*/*/")):
             self.repositories[str(config.relative_to(root))] = Repository(config)
         self.faults, self.log, self.lock, self.counts = faults, log, threading.Lock(), {}
+        self.command = None  # what --run started
 
     def fault(self, name):
         return self.faults.get(name)
@@ -242,12 +243,9 @@ class Handler(BaseHTTPRequestHandler):
         last = min(size, first + int(drop)) if drops else size
         if data is not None:
             self.wfile.write(data[first:last])
-        elif self.hub.fault("slow"):
-            with source.open("rb") as file:
-                file.seek(first)
-                while block := file.read(int(self.hub.fault("slow"))):
-                    self.wfile.write(block)
-                    time.sleep(0.01)
+        elif self.hub.first("interrupt"):
+            self.wfile.write(source.read_bytes()[first : (first + size) // 2])
+            self.interrupt_when_it_shows(hashlib.sha256(source.read_bytes()).hexdigest() + ".incomplete")
         else:
             self.wfile.flush()
             with source.open("rb") as file:
@@ -263,6 +261,13 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+    def interrupt_when_it_shows(self, name):
+        cache = pathlib.Path(os.environ["HF_HUB_CACHE"])
+        while self.hub.command is None or not any(part.stat().st_size for part in cache.rglob(name)):
+            time.sleep(0.01)
+        self.hub.command.send_signal(signal.SIGINT)
+        self.hub.command.wait()
 
     # --- answers
 
@@ -311,6 +316,7 @@ def main():
         # A command's Ctrl-C is its own.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child = subprocess.Popen(arguments.run, env=os.environ | {"HF_ENDPOINT": address}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        hub.command = child
         code = child.wait()
         os._exit(code if code >= 0 else 128 - code)  # threads that still serve are not waited for
     print(address, cdn, flush=True)
