@@ -100,6 +100,14 @@ std::vector<Workload> workloads_of(const Weighed& weighed, const Design& design,
   return workloads;
 }
 
+// What was timed is all passes of a run; a run of the program is one.
+void divide_latency(WorkloadResult& workload, double passes) {
+  for (double* ms : {&workload.latency_ms.ci95.mean, &workload.latency_ms.ci95.low, &workload.latency_ms.ci95.high,
+                     &workload.p50_ms, &workload.p90_ms, &workload.p99_ms})
+    *ms /= passes;
+  for (double& ms : workload.latency_ms.trials) ms /= passes;
+}
+
 void add_parts(StepWeighing& weighing, Way way, const Design& design, std::optional<Interval> StepFigures::*figure,
                std::optional<PartsAndWhole>& total, const std::function<std::optional<double>(const Visit&)>& value) {
   const auto parts = parts_of(design, weighing.result.visits, value);
@@ -154,6 +162,7 @@ StepWeighing weigh_steps(const Weighed& weighed, MeterSet& meters, Clock& clock,
                                     .device = options.device,
                                     .control_trials = 0},
                                    progress);
+  divide_latency(weighing.result.workloads.front(), static_cast<double>(design.workloads.front().size()));
   if (weighing.result.interrupted) {
     const auto whole = std::count_if(weighing.result.visits.begin(), weighing.result.visits.end(),
                                      [](const Visit& visit) { return visit.workload != idle_workload; });

@@ -57,6 +57,8 @@ HWY_INLINE void rows_by_panel(const DotCall& c, const std::int16_t* x, std::int3
     for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(d32);
   const std::int8_t* w = c.panel;
   for (std::int64_t p = 0; p < c.pairs; ++p, w += 2 * lanes * vectors) {
+    // One row is bound by memory (gemm_f32.cpp). The next panel lies behind this one.
+    if constexpr (rows == 1) __builtin_prefetch(w + 4096, 0, 3);
     Pairs column[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) column[v] = hn::PromoteTo(d16, hn::LoadU(d8, w + 2 * lanes * v));

@@ -42,6 +42,12 @@ const TileKernel* kernel_for(const WeightPlan& plan, Isa isa) {
   return plan.arithmetic == Arithmetic::s8 || isa >= Isa::avx512_vnni_bf16 ? gemm::dot(plan.arithmetic) : nullptr;
 }
 
+/// What multiplies a row alone, on the same panels: its weights come from memory, and these two ask for them ahead.
+const TileKernel* row_kernel_for(const WeightPlan& plan, Isa isa, const TileKernel* kernel) {
+  if (plan.arithmetic == Arithmetic::bf16) return gemm::highway_f32(DType::bf16, isa);
+  return plan.arithmetic == Arithmetic::s8 && has_vnni(isa) ? gemm::dot(Arithmetic::s8) : kernel;
+}
+
 }  // namespace
 
 std::string_view name_of(Arithmetic arithmetic) {
@@ -59,7 +65,7 @@ bool multiplies(Isa isa, Arithmetic arithmetic) {
 struct PackedWeight::State {
   WeightPlan plan;
   const TileKernel* kernel = nullptr;
-  const TileKernel* one_row = nullptr;  // where one row has a kernel of its own
+  const TileKernel* row_kernel = nullptr;
   const InputKernels* input = nullptr;
   PanelLayout layout;      // of what is stored
   PanelLayout multiplied;  // of what the kernel reads; another one where the weight is cast in each product
@@ -70,7 +76,7 @@ struct PackedWeight::State {
 
   bool casts() const { return layout.dtype != multiplied.dtype; }
   void note(const std::string& name) const;
-  const TileKernel& kernel_of(std::int64_t rows) const { return rows == 1 && one_row != nullptr ? *one_row : *kernel; }
+  const TileKernel& kernel_of(std::int64_t rows) const { return rows == 1 ? *row_kernel : *kernel; }
   float* prepare(CpuContext& context, const TileNeeds& needs, const Matrix& x, TileInput& input) const;
   PanelSpan cast(const PanelSpan& panels, std::byte* to) const;
   void finish(std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps, const Epilogue& epilogue,
@@ -100,8 +106,7 @@ PackedWeight::PackedWeight(const WeightPlan& plan, std::int64_t n, std::int64_t 
   if (s.kernel == nullptr)
     throw Error(ErrorKind::unavailable, "this processor does not multiply " + std::string(name_of(plan.arithmetic)) +
                                             " at level " + std::string(name_of(isa)));
-  if (s.kernel == gemm::dot(plan.arithmetic) || s.kernel == gemm::onednn(plan.arithmetic))
-    s.one_row = gemm::one_row(plan.arithmetic);
+  s.row_kernel = row_kernel_for(plan, isa, s.kernel);
   s.input = &gemm::input_kernels(isa);
   const TileNeeds needs = s.kernel->needs();
   s.multiplied = {.dtype = plan.storage, .n = n, .k = k, .width = needs.width, .group = needs.group};

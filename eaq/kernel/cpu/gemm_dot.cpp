@@ -105,8 +105,45 @@ HWY_INLINE void rows_by_panel(const WordsCall& c, const std::uint32_t* x, std::u
     }
 }
 
+// What memory gives is what one row gets: lines are asked for 4 KiB ahead (gemm_f32.cpp).
+template <class Dot>
+HWY_INLINE void row_by_panel(const WordsCall& c) {
+  constexpr std::int64_t step_bytes = 64 * vectors, far = 4096 / step_bytes;
+  static_assert(far % 2 == 0);
+  __m512i even[vectors], odd[vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors; ++v) {
+    even[v] = c.add ? _mm512_loadu_si512(c.out + v * 16) : _mm512_setzero_si512();
+    odd[v] = _mm512_setzero_si512();
+  }
+  const std::byte* w = c.panel;
+  const std::uint32_t* x = c.x;
+  const auto step = [&](__m512i(&sums)[vectors]) {
+    const __m512i one = _mm512_set1_epi32(static_cast<int>(*x++));
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v, w += 64) sums[v] = Dot::add(sums[v], one, _mm512_loadu_si512(w));
+  };
+  const auto pairs = [&](std::int64_t count, const std::byte* ahead) {
+    for (std::int64_t p = 0; p < count; ++p) {
+      if (ahead != nullptr) {
+#pragma GCC unroll 8
+        for (int line = 0; line < 2 * vectors; ++line) __builtin_prefetch(ahead + line * 64, 0, 3);
+        ahead += 2 * step_bytes;
+      }
+      step(even), step(odd);
+    }
+  };
+  const std::int64_t own = std::max<std::int64_t>(0, (c.words - far) / 2);
+  pairs(own, w + far * step_bytes);
+  pairs(c.words / 2 - own, c.ahead);
+  if (c.words % 2 != 0) step(even);
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors; ++v) _mm512_storeu_si512(c.out + v * 16, Dot::join(even[v], odd[v]));
+}
+
 template <class Dot>
 void multiply(const WordsCall& c) {
+  if (c.rows == 1) return row_by_panel<Dot>(c);
   std::int64_t r = 0, asked = 0;
   const std::int64_t share = c.words / steps_a_line;
   for (; r + max_rows <= c.rows; r += max_rows) {
@@ -151,18 +188,19 @@ class Dot final : public TileKernel {
 
   const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte*) const override {
     const std::int64_t bytes = static_cast<std::int64_t>(size_of(input_)), words = x.k * bytes / 4;
-    for_each_part(panels, words, static_cast<std::size_t>(width) * 4, part_in_l2, [&](const PanelPart& part) {
-      multiply_({.x = reinterpret_cast<const std::uint32_t*>(x.data) + part.first,
-                 .x_stride = x.stride * bytes / 4,
-                 .rows = x.rows,
-                 .words = part.count,
-                 .panel = part.data,
-                 .out = reinterpret_cast<std::uint32_t*>(out) + part.panel * width,
-                 .out_stride = panels.columns(),
-                 .add = part.first > 0,
-                 .ahead = part.next,
-                 .lines = part.next == nullptr ? 0 : part.count * width * 4 / 64});
-    });
+    for_each_part(panels, words, static_cast<std::size_t>(width) * 4, x.rows == 1 ? words : part_in_l2,
+                  [&](const PanelPart& part) {
+                    multiply_({.x = reinterpret_cast<const std::uint32_t*>(x.data) + part.first,
+                               .x_stride = x.stride * bytes / 4,
+                               .rows = x.rows,
+                               .words = part.count,
+                               .panel = part.data,
+                               .out = reinterpret_cast<std::uint32_t*>(out) + part.panel * width,
+                               .out_stride = panels.columns(),
+                               .add = part.first > 0,
+                               .ahead = part.next,
+                               .lines = part.next == nullptr ? 0 : part.count * width * 4 / 64});
+                  });
     return name_;
   }
 

@@ -76,16 +76,13 @@ class TileKernel {
   virtual const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte* scratch) const = 0;
 };
 
-/// f32 arithmetic on panels of f32, bf16 or f16, for AVX2 or AVX-512 (gemm_f32.cpp).
+/// f32 arithmetic on panels of f32, bf16 or f16, for AVX2 or AVX-512 (gemm_f32.cpp). Those of bf16 are the dot kernels', too.
 const TileKernel* highway_f32(DType storage, Isa isa);
-/// For one row, on the panels of bf16 or int8 that many rows read: it draws its weights from memory, and this kernel comes
-/// closest to what that gives: ours in bf16 (gemm_f32.cpp), oneDNN's in int8. Null for f32, where one kernel does both.
-const TileKernel* one_row(Arithmetic arithmetic);
 /// int8 by widening to 16 bits, exact without VNNI, for AVX2 or AVX-512 (dot_s8.cpp).
 const TileKernel* highway_s8(Isa isa);
 /// bf16 and int8 by AVX-512's dot instructions, weights fetched ahead (gemm_dot.cpp); null for f32.
 const TileKernel* dot(Arithmetic arithmetic);
-/// oneDNN's kernels in bf16 and int8: AMX, and one row (onednn.cpp); null where it has none for our panels.
+/// oneDNN's kernels in bf16 and int8, by AMX (onednn.cpp); null where it has none for our panels.
 const TileKernel* onednn(Arithmetic arithmetic);
 
 /// Rows whose largest magnitude is smaller count as zero: 127 / x must stay finite.

@@ -1,7 +1,7 @@
-// Tiles multiplied by oneDNN, one thread each: its brgemm kernels know AMX, and draw a row's int8 weights from memory as fast as
-// it gives them (43 GB/s to one core of an AMD EPYC 9005, Zen 5). Whole products through gemm.cpp, with conversions and epilogue,
-// lose 2-7 % of a kernel's rate in bf16 and 11-20 % in int8, whose input is quantised there too. oneDNN's own post-operations are
-// not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be passed over again anyway.
+// Tiles multiplied by oneDNN, one thread each: its brgemm kernels know AMX. Whole products through gemm.cpp, with conversions and
+// epilogue, lose 2-7 % of a kernel's rate in bf16 and 11-20 % in int8, whose input is quantised there too. oneDNN's own
+// post-operations are not used: version 2.6 writes only dense results and knows no scale per row, so a tile would be passed over
+// again anyway.
 //
 // The weight is not reordered by oneDNN: our panels of 64 are its own layout (BA16a64b2a, BA16a64b4a: 2 or 4 neighbours in k
 // together), which is stated and checked, so that one packed copy serves every number of rows, slices of it are pointers into it,
