@@ -282,8 +282,8 @@ TEST(Profile, TheWholeModelsTimeInPlaceIsThatOfOnePass) {
   const OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>(2, std::vector<std::int32_t>(8, 7)));
   MeterSet none;
   const Weighed weighed{.model = &model, .packed = packed, .batch = &batch, .phase = "forward", .samples_per_run = 2};
-  const StepWeighing weighing = weigh_steps(weighed, none, monotonic_clock(),
-                                            {.way = Way::in_place, .blocks = 1, .visit = Seconds(0.001), .passes = 4});
+  const StepWeighing weighing =
+      weigh_steps(weighed, none, monotonic_clock(), {.way = Way::in_place, .blocks = 1, .visit = Seconds(0.001)});
   const WorkloadResult& program = weighing.result.workloads.front();
   // Two samples a pass: latency and throughput are of the same visits, by means of other kinds.
   EXPECT_NEAR(program.latency_ms.ci95.mean * program.throughput_per_s.mean / 1e3, 2, 0.5);

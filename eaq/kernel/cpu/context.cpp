@@ -19,7 +19,7 @@
 #include <utility>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/kernel.h"
+#include "eaq/kernel/cpu/cpu_detect.h"
 
 namespace eaq {
 namespace {
@@ -163,7 +163,13 @@ CpuContext::CpuContext(int threads) : state_(std::make_unique<State>()) {
   s.spins = count <= cores;
   s.scratch = std::vector<Scratch>(static_cast<std::size_t>(count));
   s.workers.reserve(static_cast<std::size_t>(count - 1));
-  for (int t = 1; t < count; ++t) s.workers.emplace_back([&s, t] { s.work(t); });
+  std::vector<int> own = cpu::affinity();
+  if (own.size() != static_cast<std::size_t>(count)) own.clear();
+  for (int t = 1; t < count; ++t)
+    s.workers.emplace_back([&s, t, core = own.empty() ? -1 : own[static_cast<std::size_t>(t)]] {
+      if (core >= 0) cpu::bind_to_core(core);
+      s.work(t);
+    });
 }
 
 CpuContext::~CpuContext() = default;

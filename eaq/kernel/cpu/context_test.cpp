@@ -6,9 +6,10 @@
 #include <numeric>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "eaq/base/base.h"
-#include "eaq/kernel/kernel.h"
+#include "eaq/kernel/cpu/cpu_detect.h"
 
 namespace eaq {
 namespace {
@@ -26,6 +27,23 @@ TEST(CpuContext, RunsEveryTaskExactlyOnce) {
 }
 
 TEST(CpuContext, UsesAllCoresOfTheProcessUnlessToldOtherwise) { EXPECT_EQ(CpuContext().threads(), cpu_info().logical_cores); }
+
+TEST(CpuContext, BindsThreadsOnlyWhereTheyAreAsManyAsTheCores) {
+  const std::vector<int> all = cpu::affinity();
+  for (const int threads : {static_cast<int>(all.size()), static_cast<int>(all.size()) + 1}) {
+    CpuContext context(threads);
+    std::vector<std::vector<int>> cores(static_cast<std::size_t>(threads));
+    std::atomic<int> inside{0};
+    context.parallel(threads, [&](std::int64_t, int thread) {
+      cores[static_cast<std::size_t>(thread)] = cpu::affinity();
+      ++inside;
+      while (inside < threads) std::this_thread::yield();
+    });
+    EXPECT_EQ(cores[0], all) << "the caller's affinity is the caller's";
+    for (std::size_t t = 1; t < cores.size(); ++t)
+      EXPECT_EQ(cores[t], cores.size() == all.size() ? std::vector<int>{all[t]} : all) << threads << " threads";
+  }
+}
 
 TEST(CpuContext, HandsOutTasksInOrder) {
   CpuContext context(3);

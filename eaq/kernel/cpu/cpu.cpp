@@ -95,18 +95,6 @@ bool contains(const std::vector<std::string>& flags, std::string_view flag) {
   return std::find(flags.begin(), flags.end(), flag) != flags.end();
 }
 
-int affinity_cores() {
-  // The kernel refuses a set smaller than its own.
-  for (int size = 1024; size <= 1 << 20; size *= 2) {
-    cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(size));
-    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(size));
-    const int count = ::sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
-    CPU_FREE(set);
-    if (count > 0) return count;
-  }
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 // Version 2 writes "quota period" or "max period" into cpu.max; version 1 has a file for each, and -1 for no limit.
 std::optional<double> limit_in(const std::filesystem::path& folder) {
   double quota = 0, period = 0;
@@ -117,6 +105,30 @@ std::optional<double> limit_in(const std::filesystem::path& folder) {
 }
 
 }  // namespace
+
+std::vector<int> affinity() {
+  std::vector<int> cores;
+  // The kernel refuses a set smaller than its own.
+  for (int size = 1024; size <= 1 << 20 && cores.empty(); size *= 2) {
+    cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(size));
+    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(size));
+    if (::sched_getaffinity(0, bytes, set) == 0)
+      for (int core = 0; core < size; ++core)
+        if (CPU_ISSET_S(static_cast<std::size_t>(core), bytes, set)) cores.push_back(core);
+    CPU_FREE(set);
+  }
+  return cores;
+}
+
+void bind_to_core(int core) {
+  const auto size = static_cast<std::size_t>(core) + 1;
+  cpu_set_t* set = CPU_ALLOC(size);
+  const std::size_t bytes = CPU_ALLOC_SIZE(size);
+  CPU_ZERO_S(bytes, set);
+  CPU_SET_S(static_cast<std::size_t>(core), bytes, set);
+  ::sched_setaffinity(0, bytes, set);  // a core that was taken from the process meanwhile leaves the thread as it was
+  CPU_FREE(set);
+}
 
 std::optional<int> quota_cores(const std::filesystem::path& mount, std::string_view groups) {
   std::optional<double> least;
@@ -210,7 +222,8 @@ const CpuInfo& cpu_info() {
     i.isa = *level;
     std::ostringstream groups;
     groups << std::ifstream("/proc/self/cgroup").rdbuf();
-    i.logical_cores = cpu::affinity_cores();
+    const auto cores = static_cast<int>(cpu::affinity().size());
+    i.logical_cores = cores > 0 ? cores : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     if (const auto quota = cpu::quota_cores("/sys/fs/cgroup", groups.str())) i.logical_cores = std::min(i.logical_cores, *quota);
     return i;
   }();

@@ -1,4 +1,5 @@
-// Private to kernel: the parts of processor detection that can be tested away from the machine that they describe.
+// Private to kernel: which cores and instructions there are. What can be tested away from the machine that it describes stands
+// alone.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +11,11 @@
 #include "eaq/kernel/kernel.h"
 
 namespace eaq::cpu {
+
+/// Cores that the calling thread may run on, by number; empty where the kernel does not say.
+std::vector<int> affinity();
+/// Keeps the calling thread to one of them.
+void bind_to_core(int core);
 
 /// Processors that a cgroup's bandwidth limit leaves, rounded down, at least 1; empty without a limit. `mount` is
 /// /sys/fs/cgroup, `groups` the text of /proc/self/cgroup. A group's ancestors limit it too.
