@@ -110,8 +110,8 @@ class ExecutionContext {
 class CpuContext : public ExecutionContext {
  public:
   /// `threads` 0 means all cores of this process. Threads are created once, spin briefly between loops (not where there are more
-  /// of them than cores) and then sleep. Where they are as many as the cores, each but
-  /// the caller's is bound to a core of its own; fewer are left to the scheduler, as other processes may use the rest.
+  /// of them than cores) and then sleep. Where they are as many as the cores, each but the caller's is bound to one of its own;
+  /// fewer are left to the scheduler, as other processes may use the rest.
   explicit CpuContext(int threads = 0);
   ~CpuContext() override;
   std::string_view device() const override { return "cpu"; }

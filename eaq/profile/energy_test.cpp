@@ -227,17 +227,29 @@ TEST_P(EitherWay, StepsOfKnownAndUnequalPowerAreRecovered) {
 
 // --- a real program
 
-TEST(Profile, AnInterruptedWayKeepsItsVisitsAndSaysHowManyTheyAre) {
-  const Model model = open_model((std::filesystem::path(EAQ_SOURCE_DIR) / "models/tiny-distilbert").string());
-  const auto packed =
+struct TinyDistilBert {
+  TinyDistilBert(std::size_t sentences, std::size_t tokens)
+      : batch(make_batch(std::vector(sentences, std::vector<std::int32_t>(tokens, 7)))),
+        weighed{.model = &model,
+                .packed = packed,
+                .batch = &batch,
+                .phase = "forward",
+                .samples_per_run = static_cast<std::int64_t>(sentences)} {}
+
+  Model model = open_model((std::filesystem::path(EAQ_SOURCE_DIR) / "models/tiny-distilbert").string());
+  std::shared_ptr<const PackedModel> packed =
       std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "fp32"), open_device("cpu", {.threads = 1}));
-  const OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>(1, std::vector<std::int32_t>(8, 7)));
+  OwnedBatch batch;
+  Weighed weighed;
+};
+
+TEST(Profile, AnInterruptedWayKeepsItsVisitsAndSaysHowManyTheyAre) {
+  const TinyDistilBert tiny(1, 8);
   MeterSet none;
-  const Weighed weighed{.model = &model, .packed = packed, .batch = &batch, .phase = "forward", .samples_per_run = 1};
   const WeighOptions options{.way = Way::in_place, .blocks = 3, .visit = Seconds(0.002)};
   catch_interrupts();
   int told = 0;
-  const StepWeighing weighing = weigh_steps(weighed, none, monotonic_clock(), options, [&](double, std::string_view) {
+  const StepWeighing weighing = weigh_steps(tiny.weighed, none, monotonic_clock(), options, [&](double, std::string_view) {
     if (++told == 60) std::raise(SIGINT);
   });
   clear_interrupt();
@@ -253,15 +265,11 @@ TEST(Profile, AnInterruptedWayKeepsItsVisitsAndSaysHowManyTheyAre) {
 }
 
 TEST(Profile, StepsAreThoseOfTheProgramAndTheirTimesAddUp) {
-  const Model model = open_model((std::filesystem::path(EAQ_SOURCE_DIR) / "models/tiny-distilbert").string());
-  const auto packed =
-      std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "fp32"), open_device("cpu", {.threads = 1}));
-  const OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>(4, std::vector<std::int32_t>(32, 7)));
+  const TinyDistilBert tiny(4, 32);
   MeterSet none;
-  const Weighed weighed{.model = &model, .packed = packed, .batch = &batch, .phase = "forward", .samples_per_run = 4};
   const StepWeighing weighing =
-      weigh_steps(weighed, none, monotonic_clock(), {.way = Way::loops, .blocks = 2, .visit = Seconds(0.005)});
-  const Session session(packed);
+      weigh_steps(tiny.weighed, none, monotonic_clock(), {.way = Way::loops, .blocks = 2, .visit = Seconds(0.005)});
+  const Session session(tiny.packed);
   ASSERT_EQ(weighing.steps.size(), session.program().steps.size());
   ASSERT_TRUE(weighing.ms);
   EXPECT_FALSE(weighing.mJ);
@@ -276,14 +284,10 @@ TEST(Profile, StepsAreThoseOfTheProgramAndTheirTimesAddUp) {
 }
 
 TEST(Profile, TheWholeModelsTimeInPlaceIsThatOfOnePass) {
-  const Model model = open_model((std::filesystem::path(EAQ_SOURCE_DIR) / "models/tiny-distilbert").string());
-  const auto packed =
-      std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "fp32"), open_device("cpu", {.threads = 1}));
-  const OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>(2, std::vector<std::int32_t>(8, 7)));
+  const TinyDistilBert tiny(2, 8);
   MeterSet none;
-  const Weighed weighed{.model = &model, .packed = packed, .batch = &batch, .phase = "forward", .samples_per_run = 2};
   const StepWeighing weighing =
-      weigh_steps(weighed, none, monotonic_clock(), {.way = Way::in_place, .blocks = 1, .visit = Seconds(0.001)});
+      weigh_steps(tiny.weighed, none, monotonic_clock(), {.way = Way::in_place, .blocks = 1, .visit = Seconds(0.001)});
   const WorkloadResult& program = weighing.result.workloads.front();
   // Two samples a pass: latency and throughput are of the same visits, by means of other kinds.
   EXPECT_NEAR(program.latency_ms.ci95.mean * program.throughput_per_s.mean / 1e3, 2, 0.5);

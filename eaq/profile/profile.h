@@ -72,8 +72,7 @@ struct PartsAndWhole {
 struct StepWeighing {
   std::vector<StepFigures> steps;  ///< in the program's order
   std::optional<PartsAndWhole> ms, mJ;
-  MeasureResult
-      result;  ///< its first workload is the program as it is (in place: its visits are of all passes, its latency of one)
+  MeasureResult result;            ///< its first workload is the program as it is, latency of one pass, visits of all passes
   std::vector<std::string> notes;  ///< where weights could not rotate over enough copies, or an interrupt ended it
 };
 
