@@ -233,15 +233,22 @@ struct Epilogue {
   const LayerNorm* input_norm = nullptr;
 };
 
-/// Part of a product's result, still in f32 (or int32 converted to it).
-struct Tile {
-  const float* data = nullptr;
-  std::int64_t stride = 0, rows = 0, cols = 0;
-  const float* row_scale = nullptr;  ///< [rows] or null; used with col_scale
-  const float* col_scale = nullptr;  ///< [cols] or null
+/// Sums of an integer product: (sums[r, c] - surplus[c]) * row_scale[r] * col_scale[c] is the result. Columns may be read up to
+/// the next multiple of 16.
+struct IntegerSums {
+  const std::int32_t* data = nullptr;     ///< [rows, cols]
+  const std::int32_t* surplus = nullptr;  ///< [cols] or null
+  const float* row_scale = nullptr;       ///< [rows]
+  const float* col_scale = nullptr;       ///< [cols]
 };
-/// y[row0 + r, col0 + c] = activation(tile[r, c] * row_scale[r] * col_scale[c] + bias[col0 + c]) + residual[row0 + r, col0 + c],
-/// stored as y's type, in one pass. The tile may be y's own memory.
+/// Part of a product's result before it is finished: f32, or integer sums.
+struct Tile {
+  const float* data = nullptr;  ///< [rows, cols], or null where there are sums
+  IntegerSums sums;
+  std::int64_t stride = 0, rows = 0, cols = 0;
+};
+/// y[row0 + r, col0 + c] = activation(tile[r, c] + bias[col0 + c]) + residual[row0 + r, col0 + c], stored as y's type, in one
+/// pass. A tile of f32 may be y's own memory.
 void finish_tile(const Tile&, const Epilogue&, const Matrix& y, std::int64_t row0, std::int64_t col0);
 
 /// What ran, as the primitives themselves report it.

@@ -82,14 +82,24 @@ HWY_INLINE void multiply_rows(const SmallProduct& p, std::int64_t rows) {
   }
 }
 
-// Rows in groups of nearly equal size: 8 rows are 4 + 4, not 6 + 2.
-template <bool transposed>
-void multiply(SmallProduct p, std::int64_t rows, std::int64_t vectors) {
-  for (std::int64_t groups = (rows + sum_rows - 1) / sum_rows; groups > 0; --groups) {
-    const std::int64_t group = (rows + groups - 1) / groups;
+/// What of a product some rows need.
+struct Needed {
+  std::int64_t first = 0;  ///< vectors to the left of it are not written
+  std::int64_t k = 0;
+};
+
+// Rows in groups of nearly equal size: 8 rows are 4 + 4, not 6 + 2. `needed(row, count)` says what a group needs.
+template <bool transposed, class F>
+void multiply(SmallProduct p, std::int64_t rows, std::int64_t vectors, F needed) {
+  const std::int64_t step = sum_vectors * lanes();
+  for (std::int64_t groups = (rows + sum_rows - 1) / sum_rows, row = 0; groups > 0; --groups) {
+    const std::int64_t group = (rows - row + groups - 1) / groups;
+    const Needed own = needed(row, group);
     SmallProduct part = p;
-    for (std::int64_t left = vectors; left > 0;
-         left -= sum_vectors, part.b += sum_vectors * lanes(), part.c += sum_vectors * lanes()) {
+    part.k = own.k;
+    part.b += own.first * lanes();
+    part.c += own.first * lanes();
+    for (std::int64_t left = vectors - own.first; left > 0; left -= sum_vectors, part.b += step, part.c += step) {
       if (left == 1)
         multiply_rows<transposed, 1>(part, group);
       else if (left == 2 || sum_vectors == 2)
@@ -102,7 +112,7 @@ void multiply(SmallProduct p, std::int64_t rows, std::int64_t vectors) {
     p.a += group * (transposed ? 1 : p.a_stride);
     p.c += group * p.c_stride;
     if (p.keep != nullptr) p.keep += group;
-    rows -= group;
+    row += group;
   }
 }
 
@@ -111,6 +121,14 @@ void multiply(SmallProduct p, std::int64_t rows, std::int64_t vectors) {
 template <class T>
 const T* row_of(const std::byte* data, std::int64_t row, std::int64_t stride, std::int64_t column) {
   return reinterpret_cast<const T*>(data) + row * stride + column;
+}
+
+// A head's part of a row is a few lines, the next row's are some pages away: no stream that the processor would follow by itself.
+// Asked for `rows_ahead` rows before they are needed.
+constexpr std::int64_t rows_ahead = 8;
+template <class T>
+HWY_INLINE void ask_for(const T* part, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; i += static_cast<std::int64_t>(64 / sizeof(T))) __builtin_prefetch(part + i, 0, 3);
 }
 
 // What a query that sees nothing gets: the mean of the values that causality allows.
@@ -168,11 +186,14 @@ void load_queries(const AttentionTask& t, const BlockScratch& b, std::int64_t ro
   const AttentionSequence& s = *t.sequence;
   const std::int64_t head_dim = t.shape->head_dim, width = padded(head_dim);
   const V scale = hn::Set(d, t.shape->scale);
-  for (std::int64_t r = 0; r < t.rows; ++r)
+  for (std::int64_t r = 0; r < t.rows; ++r) {
+    const T* query = row_of<T>(s.q, t.first + r, s.q_stride, t.head * head_dim);
+    if (r + rows_ahead < t.rows) ask_for(query + rows_ahead * s.q_stride, head_dim);
+    ask_for(row_of<T>(s.out, t.first + r, s.out_stride, t.head * head_dim), head_dim);
     for_vectors(head_dim, [&](std::int64_t c, std::int64_t n) {
-      const V q = load_some(row_of<T>(s.q, t.first + r, s.q_stride, t.head * head_dim) + c, n);
-      hn::StoreU(hn::Mul(q, scale), d, b.sums + r * width + c);
+      hn::StoreU(hn::Mul(load_some(query + c, n), scale), d, b.sums + r * width + c);
     });
+  }
   std::fill(b.sums + t.rows * width, b.sums + rows * width, 0.0f);
   // Up to three columns past head_dim come along; nothing reads them.
   transpose(b.sums, width, rows, (head_dim + 3) / 4 * 4, b.queries);
@@ -188,6 +209,10 @@ std::int64_t load_keys(const AttentionTask& t, const BlockScratch& b, std::int64
     if (!t.visible(key)) continue;
     const T* k = row_of<T>(s.k, key, s.k_stride, column);
     const T* v = row_of<T>(s.v, key, s.v_stride, column);
+    if (key + rows_ahead <= last) {
+      ask_for(k + rows_ahead * s.k_stride, head_dim);
+      ask_for(v + rows_ahead * s.v_stride, head_dim);
+    }
     for_vectors(head_dim, [&](std::int64_t c, std::int64_t count) {
       hn::StoreU(load_some(k + c, count), d, b.keys + n * width + c);
       hn::StoreU(load_some(v + c, count), d, b.values + n * width + c);
@@ -195,6 +220,14 @@ std::int64_t load_keys(const AttentionTask& t, const BlockScratch& b, std::int64
     b.position[n++] = static_cast<std::int32_t>(key);
   }
   return n;
+}
+
+// How many of the block's n keys the task's row `r` sees.
+std::int64_t seen_by(const AttentionTask& t, const BlockScratch& b, std::int64_t n, std::int64_t r) {
+  const std::int64_t first = b.position[0];
+  const bool none_hidden = b.position[n - 1] - first == n - 1;
+  if (none_hidden) return std::clamp<std::int64_t>(t.last_key(r) - first + 1, 0, n);
+  return std::upper_bound(b.position, b.position + n, t.last_key(r)) - b.position;
 }
 
 // Scores of one vector of queries against n keys become exponentials; `seen` says how many of the keys each query sees.
@@ -212,10 +245,10 @@ void soften(const BlockScratch& b, std::int64_t rows, std::int64_t first, std::i
   top = hn::Max(top, old);
   // Nothing seen so far: any finite shift keeps e^(-inf) at 0.
   const V shift = hn::IfThenElse(hn::Eq(top, hidden), hn::Zero(d), top);
-  const V correction = exp_of_negative(hn::Sub(old, shift));
+  const V correction = exp(hn::Sub(old, shift));
   V total = hn::Mul(hn::LoadU(d, b.total + first), correction);
   for (std::int64_t j = 0; j < n; ++j) {
-    const V p = exp_of_negative(hn::Sub(score(j), shift));
+    const V p = exp(hn::Sub(score(j), shift));
     hn::StoreU(p, d, scores + j * rows);
     total = hn::Add(total, p);
   }
@@ -226,14 +259,16 @@ void soften(const BlockScratch& b, std::int64_t rows, std::int64_t first, std::i
 
 void soften_block(const AttentionTask& t, const BlockScratch& b, std::int64_t rows, std::int64_t first, std::int64_t n) {
   for (std::int64_t r = first; r < rows; r += lanes()) {
-    if (t.last_key(r) >= b.position[n - 1]) {
+    const std::int64_t all = seen_by(t, b, n, r), some = seen_by(t, b, n, r + lanes() - 1);
+    if (all == n) {
       soften<false>(b, rows, r, n, hn::Zero(d));
       continue;
     }
     alignas(64) float seen[HWY_MAX_BYTES / sizeof(float)];
-    for (std::int64_t i = 0; i < lanes(); ++i)
-      seen[i] = static_cast<float>(std::upper_bound(b.position, b.position + n, t.last_key(r + i)) - b.position);
-    soften<true>(b, rows, r, n, hn::LoadU(d, seen));
+    for (std::int64_t i = 0; i < lanes(); ++i) seen[i] = static_cast<float>(seen_by(t, b, n, r + i));
+    soften<true>(b, rows, r, some, hn::LoadU(d, seen));
+    // Queries after these are multiplied with some of these in one group: as far as the last of them sees.
+    for (std::int64_t j = some; j < n; ++j) hn::StoreU(hn::Zero(d), d, b.scores + j * rows + r);
   }
 }
 
@@ -251,26 +286,22 @@ void attend_block(const AttentionTask& t, std::byte* scratch) {
     const std::int64_t n = load_keys<KV>(t, b, last, key);
     if (n == 0) break;
     first_seen = std::min<std::int64_t>(first_seen, b.position[0]);
-    // Queries before the first that sees the block's first key have no part in it.
-    const std::int64_t blind = std::max<std::int64_t>(0, b.position[0] - t.last_key(0)) / lanes() * lanes();
-    multiply<false>({.a = b.keys,
-                     .a_stride = width,
-                     .b = b.queries + blind,
-                     .b_stride = rows,
-                     .k = head_dim,
-                     .c = b.scores + blind,
-                     .c_stride = rows},
-                    n, (rows - blind) / lanes());
-    soften_block(t, b, rows, blind, n);
+    // Of a causal block half is hidden: queries before the first that sees a key have no part in it.
+    const std::int64_t blind = std::max<std::int64_t>(0, b.position[0] - t.last_key(0));
+    multiply<false>({.a = b.keys, .a_stride = width, .b = b.queries, .b_stride = rows, .c = b.scores, .c_stride = rows}, n,
+                    rows / lanes(), [&](std::int64_t row, std::int64_t) {
+                      return Needed{.first = std::max<std::int64_t>(0, b.position[row] - t.last_key(0)) / lanes(), .k = head_dim};
+                    });
+    soften_block(t, b, rows, blind / lanes() * lanes(), n);
     multiply<true>({.a = b.scores + blind,
                     .a_stride = rows,
                     .b = b.values,
                     .b_stride = width,
-                    .k = n,
                     .c = b.sums + blind * width,
                     .c_stride = width,
                     .keep = b.correction + blind},
-                   t.rows - blind, (head_dim + lanes() - 1) / lanes());
+                   t.rows - blind, (head_dim + lanes() - 1) / lanes(),
+                   [&](std::int64_t row, std::int64_t count) { return Needed{.k = seen_by(t, b, n, blind + row + count - 1)}; });
   }
   for (std::int64_t r = 0; r < t.rows; ++r) {
     float* sums = b.sums + r * width;
@@ -294,8 +325,11 @@ HWY_INLINE void for_keys(const AttentionTask& t, const std::byte* data, std::int
     for (int h = 0; h < t.heads; ++h) {
       const T* rows[keys_at_once];
       // Past the end the last key stands in; what it gives is not used.
-      for (std::int64_t i = 0; i < keys_at_once; ++i)
+      for (std::int64_t i = 0; i < keys_at_once; ++i) {
         rows[i] = row_of<T>(data, position[j + std::min(i, count - 1)], stride, (t.head + h) * head_dim);
+        if (j + rows_ahead + i < n)
+          ask_for(row_of<T>(data, position[j + rows_ahead + i], stride, (t.head + h) * head_dim), head_dim);
+      }
       body(h, j, count, rows);
     }
   }
@@ -310,7 +344,7 @@ float soften_row(float* scores, std::int64_t n) {
   const V shift = hn::MaxOfLanes(d, top);
   V total = hn::Zero(d);
   for (std::int64_t j = 0; j < n; j += lanes()) {
-    const V p = exp_of_negative(hn::Sub(hn::LoadU(d, scores + j), shift));
+    const V p = exp(hn::Sub(hn::LoadU(d, scores + j), shift));
     hn::StoreU(p, d, scores + j);
     total = hn::Add(total, p);
   }

@@ -63,6 +63,9 @@ void attention_b32_s128(benchmark::State& state) {
 void attention_b1_s1024_causal(benchmark::State& state) {
   run(state, {.threads = static_cast<int>(state.range(0)), .queries = 1024, .keys = 1024, .causal = true});
 }
+void attention_b1_s128_causal(benchmark::State& state) {
+  run(state, {.threads = static_cast<int>(state.range(0)), .queries = 128, .keys = 128, .causal = true});
+}
 void attention_b32_s25(benchmark::State& state) {
   run(state, {.threads = static_cast<int>(state.range(0)), .batch = 32, .queries = 25, .keys = 25});
 }
@@ -75,6 +78,7 @@ void attention_decode_b16_1024(benchmark::State& state) {
 }
 BENCHMARK(attention_b32_s128)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(attention_b1_s1024_causal)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(attention_b1_s128_causal)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(attention_b32_s25)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(attention_decode_256)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(attention_decode_b16_1024)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);

@@ -190,7 +190,7 @@ RowSummary summarise_row(const float* logits, std::int64_t n) {
   row.argmax = static_cast<std::int32_t>(first_equal(logits, n, row.max));
   const V shift = hn::Set(d, row.max);
   const double sum = sum_in_double(n, [&](std::int64_t c, std::int64_t count) {
-    return first_only(exp_of_negative(hn::Sub(load_some(logits + c, count), shift)), count);
+    return first_only(exp(hn::Sub(load_some(logits + c, count), shift)), count);
   });
   row.log_sum_exp = row.max + std::log(sum);
   return row;
@@ -202,7 +202,7 @@ double kl_divergence(const float* p, const float* q, std::int64_t n, double p_lo
   const double difference = p_log_sum_exp - q_log_sum_exp;
   const auto center = static_cast<float>(difference), shift = static_cast<float>(p_log_sum_exp);
   const double sum = sum_in_double(n, [&](std::int64_t c, std::int64_t count) {
-    const V p_logit = load_some(p + c, count), probability = exp_of_negative(hn::Sub(p_logit, hn::Set(d, shift)));
+    const V p_logit = load_some(p + c, count), probability = exp(hn::Sub(p_logit, hn::Set(d, shift)));
     const V q_logit = load_some(q + c, count), rounded = hn::Sub(p_logit, q_logit);
     // What the subtraction rounded off (Knuth's TwoSum): a shift between the models would otherwise cost all digits of a small
     // divergence.
@@ -217,14 +217,13 @@ double kl_divergence(const float* p, const float* q, std::int64_t n, double p_lo
   return sum * std::exp(static_cast<double>(shift) - p_log_sum_exp) + static_cast<double>(center) - difference;
 }
 
-template <Activation A, class U>
-void finish_row(const float* in, std::int64_t cols, float row_scale, const float* col_scale, const float* bias,
-                const Matrix* residual, std::int64_t r, std::int64_t col0, U* out) {
-  const V scale = hn::Set(d, row_scale);
+// `value(column, count)` gives a row of the tile.
+template <Activation A, class U, class Value>
+HWY_INLINE void finish_row(const Value& value, std::int64_t cols, const float* bias, const Matrix* residual, std::int64_t r,
+                           std::int64_t col0, U* out) {
   const auto finish = [&](auto residual_row) {
     for_vectors(cols, [&](std::int64_t c, std::int64_t n) {
-      V v = load_some(in + c, n);
-      if (col_scale != nullptr) v = hn::Mul(v, hn::Mul(scale, load_some(col_scale + c, n)));
+      V v = value(c, n);
       if (bias != nullptr) v = hn::Add(v, load_some(bias + c, n));
       v = activate<A>(v);
       if constexpr (!std::is_same_v<decltype(residual_row), std::nullptr_t>) v = hn::Add(v, load_some(residual_row + c, n));
@@ -236,12 +235,25 @@ void finish_row(const float* in, std::int64_t cols, float row_scale, const float
 }
 
 void finish_tile(const Tile& tile, const Epilogue& e, const Matrix& y, std::int64_t row0, std::int64_t col0) {
+  const float* bias = e.bias != nullptr ? e.bias + col0 : nullptr;
+  const IntegerSums& sums = tile.sums;
   with_storage(y.dtype, [&]<class U>(U*) {
     with_activation(e.activation, [&](auto which) {
-      for (std::int64_t r = 0; r < tile.rows; ++r)
-        finish_row<which()>(tile.data + r * tile.stride, tile.cols, tile.row_scale != nullptr ? tile.row_scale[r] : 1.0f,
-                            tile.col_scale, e.bias != nullptr ? e.bias + col0 : nullptr, e.residual, row0 + r, col0,
-                            to<U>(y, row0 + r) + col0);
+      for (std::int64_t r = 0; r < tile.rows; ++r) {
+        const auto finish = [&](const auto& value) {
+          finish_row<which()>(value, tile.cols, bias, e.residual, row0 + r, col0, to<U>(y, row0 + r) + col0);
+        };
+        if (tile.data != nullptr) {
+          finish([in = tile.data + r * tile.stride](std::int64_t c, std::int64_t n) { return load_some(in + c, n); });
+          continue;
+        }
+        finish([&sums, in = sums.data + r * tile.stride, scale = hn::Set(d, sums.row_scale[r])](std::int64_t c, std::int64_t) {
+          const I32 i;
+          auto v = hn::LoadU(i, in + c);
+          if (sums.surplus != nullptr) v = hn::Sub(v, hn::LoadU(i, sums.surplus + c));
+          return hn::Mul(hn::ConvertTo(d, v), hn::Mul(scale, hn::LoadU(d, sums.col_scale + c)));
+        });
+      }
     });
   });
 }

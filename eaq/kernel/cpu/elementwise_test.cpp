@@ -114,8 +114,7 @@ TEST(Activation, NansStayAndInfinitiesReachTheirLimits) {
       Owned x(DType::f32, 1, 3), y(DType::f32, 1, 3);
       x.set(0, 0, nan_value);
       x.set(0, 1, infinity);
-      x.set(0, 2,
-            a == Activation::silu || a == Activation::quick_gelu ? -1e30f : -infinity);  // -inf * 0 is NaN there, as in PyTorch
+      x.set(0, 2, -infinity);
       activation(context, a, x.matrix(), y.matrix());
       EXPECT_TRUE(std::isnan(y.at(0, 0))) << static_cast<int>(a);
       EXPECT_EQ(y.at(0, 1), a == Activation::tanh || a == Activation::sigmoid ? 1 : infinity) << static_cast<int>(a);

@@ -79,7 +79,7 @@ struct PackedWeight::State {
   const TileKernel& kernel_of(std::int64_t rows) const { return rows == 1 ? *row_kernel : *kernel; }
   float* prepare(CpuContext& context, const TileNeeds& needs, const Matrix& x, TileInput& input) const;
   PanelSpan cast(const PanelSpan& panels, std::byte* to) const;
-  void finish(std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps, const Epilogue& epilogue,
+  void finish(const std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps, const Epilogue& epilogue,
               const Matrix& y, std::int64_t row, std::int64_t column) const;
   void prepare_rows(const TileNeeds& needs, const Matrix& x, std::int64_t first, std::int64_t end, const TileInput& input,
                     float* row_steps) const;
@@ -227,6 +227,13 @@ Tiling tiling_of(std::int64_t m, const PanelLayout& layout, int threads, bool al
       .rows = std::min(m, row_limit), .panels = column_limit / layout.width, .row_blocks = ceil_div(m, row_limit), .slices = 0};
   const std::int64_t wanted = threads == 1 ? 1 : 4 * threads, blocks = all_rows ? 1 : t.row_blocks;
   while (t.panels > 1 && blocks * ceil_div(layout.panels(), t.panels) < wanted) t.panels = ceil_div(t.panels, 2);
+  // Of as many slices as that or a few more, those that leave the fewest panels to the thread with most: 9 tasks are 5 for one of
+  // two threads and 4 for the other, 12 smaller ones 6 each.
+  const auto longest = [&](std::int64_t panels) {
+    return ceil_div(blocks * ceil_div(layout.panels(), panels), threads) * panels;
+  };
+  for (std::int64_t fewer = t.panels - 1; fewer > 0; --fewer)
+    if (longest(fewer) < longest(t.panels)) t.panels = fewer;
   t.slices = ceil_div(layout.panels(), t.panels);
   return t;
 }
@@ -298,23 +305,17 @@ PanelSpan PackedWeight::State::cast(const PanelSpan& panels, std::byte* to) cons
   return out;
 }
 
-// A few rows at a time: what becomes f32 here is still in L1 when it is finished.
-void PackedWeight::State::finish(std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps,
+void PackedWeight::State::finish(const std::byte* tile, std::int64_t rows, std::int64_t columns, const float* row_steps,
                                  const Epilogue& epilogue, const Matrix& y, std::int64_t row, std::int64_t column) const {
-  const bool integers = plan.arithmetic == Arithmetic::s8;
-  const std::int64_t some = integers ? 8 : rows;
-  for (std::int64_t r = 0; r < rows; r += some) {
-    const std::int64_t count = std::min(some, rows - r);
-    std::byte* part = tile + static_cast<std::size_t>(r * columns) * sizeof(float);
-    if (integers) input->sums_to_f32(part, count, columns, surplus.empty() ? nullptr : surplus.data() + column);
-    finish_tile({.data = reinterpret_cast<const float*>(part),
-                 .stride = columns,
-                 .rows = count,
-                 .cols = std::min(columns, y.cols - column),
-                 .row_scale = integers ? row_steps + r : nullptr,
-                 .col_scale = integers ? steps.data() + column : nullptr},
-                epilogue, y, row + r, column);
-  }
+  Tile part{.stride = columns, .rows = rows, .cols = std::min(columns, y.cols - column)};
+  if (plan.arithmetic == Arithmetic::s8)
+    part.sums = {.data = reinterpret_cast<const std::int32_t*>(tile),
+                 .surplus = surplus.empty() ? nullptr : surplus.data() + column,
+                 .row_scale = row_steps,
+                 .col_scale = steps.data() + column};
+  else
+    part.data = reinterpret_cast<const float*>(tile);
+  finish_tile(part, epilogue, y, row, column);
 }
 
 void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& y, const Epilogue& epilogue) const {

@@ -1,5 +1,5 @@
 // What surrounds a multiplication: rows of x in the type that the kernel wants (rounded to nearest even, or quantised), panels
-// cast for autocast, int32 sums scaled back. All of it is one read and one write of memory, small beside the product.
+// cast for autocast. All of it is one read and one write of memory, small beside the product.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "eaq/kernel/cpu/gemm_input.cpp"
 #include "eaq/kernel/cpu/targets.h"
@@ -148,17 +148,7 @@ void cast_panel(const float* panel, std::int64_t k, int width, int group, DType 
     }
 }
 
-void sums_to_f32(std::byte* sums, std::int64_t rows, std::int64_t columns, const std::int32_t* surplus) {
-  auto* in = reinterpret_cast<std::int32_t*>(sums);
-  auto* out = reinterpret_cast<float*>(sums);
-  for (std::int64_t r = 0; r < rows; ++r, in += columns, out += columns)
-    for (std::int64_t i = 0; i < columns; i += lanes) {
-      const auto sum = hn::LoadU(di, in + i);
-      hn::StoreU(hn::ConvertTo(df, surplus != nullptr ? hn::Sub(sum, hn::LoadU(di, surplus + i)) : sum), df, out + i);
-    }
-}
-
-constexpr InputKernels kernels{to_f32, to_bf16, to_i16, to_u8, cast_panel, sums_to_f32};
+constexpr InputKernels kernels{to_f32, to_bf16, to_i16, to_u8, cast_panel};
 #endif
 }  // namespace eaq::gemm::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -98,8 +98,6 @@ struct InputKernels {
   float (*to_u8)(const void* x, DType dtype, std::int64_t n, std::uint8_t* out);
   /// A f32 panel [k][width] (k even) in 16 bits, as [k / group][width][group].
   void (*cast_panel)(const float* panel, std::int64_t k, int width, int group, DType to, std::uint16_t* out);
-  /// Rows of int32 sums become f32 in place, less the surplus of each column where that is given.
-  void (*sums_to_f32)(std::byte* sums, std::int64_t rows, std::int64_t columns, const std::int32_t* surplus);
 };
 const InputKernels& input_kernels(Isa isa);
 

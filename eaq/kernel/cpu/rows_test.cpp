@@ -129,8 +129,11 @@ double activated(Activation a, double x) {
   return a == Activation::gelu ? 0.5 * x * std::erfc(-x / std::sqrt(2.0)) : std::max(x, 0.0);
 }
 
+enum class Sums { f32, integer, integer_with_surplus };
+
 struct Case {
-  bool scales = false, bias = false, residual = false;
+  Sums sums = Sums::f32;
+  bool bias = false, residual = false;
   Activation activation = Activation::none;
 };
 
@@ -140,13 +143,26 @@ void expect_finished(const Case& k, DType stored, DType residual_type, std::int6
   tile.fill_normal(1, 2);
   residual.fill_normal(2);
   y.fill([](std::int64_t, std::int64_t) { return 99; });
-  std::vector<float> row_scale(static_cast<std::size_t>(rows)), col_scale(static_cast<std::size_t>(cols)),
+  const std::int64_t stride = (cols + 15) / 16 * 16;
+  std::vector<float> row_scale(static_cast<std::size_t>(rows)), col_scale(static_cast<std::size_t>(stride)),
       bias(static_cast<std::size_t>(cols + 8));
+  std::vector<std::int32_t> sums(static_cast<std::size_t>(rows * stride)), surplus(static_cast<std::size_t>(stride));
   for (std::size_t i = 0; i < row_scale.size(); ++i) row_scale[i] = 0.5f + static_cast<float>(i);
   for (std::size_t i = 0; i < col_scale.size(); ++i) col_scale[i] = 1 / (1 + static_cast<float>(i % 9));
   for (std::size_t i = 0; i < bias.size(); ++i) bias[i] = static_cast<float>(i % 5) - 2;
-  Tile t{.data = reinterpret_cast<const float*>(tile.matrix().data), .stride = tile.matrix().stride, .rows = rows, .cols = cols};
-  if (k.scales) t.row_scale = row_scale.data(), t.col_scale = col_scale.data();
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<std::int32_t>(i * 37 % 23) - 11;
+  for (std::size_t i = 0; i < surplus.size(); ++i) surplus[i] = static_cast<std::int32_t>(i % 7) - 3;
+  Tile t{.rows = rows, .cols = cols};
+  if (k.sums == Sums::f32) {
+    t.data = reinterpret_cast<const float*>(tile.matrix().data);
+    t.stride = tile.matrix().stride;
+  } else {
+    t.sums = {.data = sums.data(),
+              .surplus = k.sums == Sums::integer ? nullptr : surplus.data(),
+              .row_scale = row_scale.data(),
+              .col_scale = col_scale.data()};
+    t.stride = stride;
+  }
   const Epilogue epilogue{
       .bias = k.bias ? bias.data() : nullptr, .activation = k.activation, .residual = k.residual ? &residual.matrix() : nullptr};
   finish_tile(t, epilogue, y.matrix(), row0, col0);
@@ -156,8 +172,12 @@ void expect_finished(const Case& k, DType stored, DType residual_type, std::int6
         ASSERT_EQ(y.at(r, c), 99) << "written outside the tile";
         continue;
       }
+      const auto row = static_cast<std::size_t>(r - row0), column = static_cast<std::size_t>(c - col0);
       double v = tile.at(r - row0, c - col0);
-      if (k.scales) v *= double{row_scale[static_cast<std::size_t>(r - row0)]} * col_scale[static_cast<std::size_t>(c - col0)];
+      if (k.sums != Sums::f32) {
+        const std::int32_t taken_off = k.sums == Sums::integer ? 0 : surplus[column];
+        v = (sums[row * static_cast<std::size_t>(stride) + column] - taken_off) * double{row_scale[row]} * col_scale[column];
+      }
       if (k.bias) v += bias[static_cast<std::size_t>(c)];
       if (k.activation != Activation::none) v = activated(k.activation, v);
       if (k.residual) v += residual.at(r, c);
@@ -171,9 +191,10 @@ TEST(FinishTile, ScalesAddsBiasActivatesAddsResidualAndStores) {
     for (const std::int64_t cols : {1, 3, 16, 17, 65, 256})
       for (const DType stored : storages)
         for (const DType residual : storages)
-          for (int bits = 0; bits < 8; ++bits)
-            for (const Activation a : {Activation::none, Activation::gelu, Activation::relu})
-              expect_finished({(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, a}, stored, residual, 5, cols);
+          for (const Sums sums : {Sums::f32, Sums::integer, Sums::integer_with_surplus})
+            for (int bits = 0; bits < 4; ++bits)
+              for (const Activation a : {Activation::none, Activation::gelu, Activation::relu})
+                expect_finished({sums, (bits & 1) != 0, (bits & 2) != 0, a}, stored, residual, 5, cols);
   });
 }
 

@@ -87,38 +87,16 @@ HWY_INLINE void store_some(V v, T* p, std::int64_t count) {
 
 // ---- functions
 
-// e^(x + rest) within 2 ulp, for a small `rest` that x is too short to hold: x = n ln 2 + r with ln 2 in two parts (Cody and
-// Waite), a polynomial for e^r on |r| <= ln 2 / 2 (Taylor to degree 7: 2e-9 there), the exponent set by integer addition. Below
-// -87.3 the result would be subnormal and is 0; above 88.7 it is infinite.
-HWY_INLINE V exp_of_sum(V x, V rest) {
-  const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504089f)));
-  V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
-  r = hn::Add(hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r), rest);
-  V p = hn::Set(d, 1.0f / 5040);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 720));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 120));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 24));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 6));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  // n reaches 128 near the top: 2^n in two factors stays finite until the product itself does not.
-  const I32 i;
-  const auto whole = hn::ConvertTo(i, hn::Min(hn::Max(n, hn::Set(d, -127.0f)), hn::Set(d, 128.0f)));
-  const auto half = hn::ShiftRight<1>(whole);
-  const auto power = [&](auto e) { return hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(e, hn::Set(i, 127)))); };
-  V y = hn::Mul(hn::Mul(p, power(half)), power(hn::Sub(whole, half)));
-  y = hn::IfThenElse(hn::Lt(x, hn::Set(d, -87.33654f)), hn::Zero(d), y);
-  y = hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.72283f)), hn::Inf(d), y);
-  return hn::IfThenElse(hn::IsNaN(x), x, y);
-}
-HWY_INLINE V exp(V x) { return exp_of_sum(x, hn::Zero(d)); }
-
-// e^x for x up to about 0 within 2 ulp (softmax): 0 below -87.3; NaN stays. The polynomial is that of Cephes' expf.
-HWY_INLINE V exp_of_negative(V x) {
+// e^x, or e^(x + rest) for a `rest` that x is too short to hold, within 2 ulp for x up to `exp_limit`: x = n ln 2 + r with ln 2
+// in two parts (Cody and Waite), the polynomial of Cephes' expf for e^r on |r| <= ln 2 / 2, the exponent set by integer addition.
+// 0 below -87.3, where the result would be subnormal; NaN stays.
+constexpr float exp_limit = 88.0f;  // 2^n is finite
+template <class... Rest>
+HWY_INLINE V exp(V x, Rest... rest) {
   const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504089f)));
   V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
   r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
+  ((r = hn::Add(r, rest)), ...);
   V p = hn::Set(d, 1.9875691500e-4f);
   p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
   p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
@@ -131,10 +109,16 @@ HWY_INLINE V exp_of_negative(V x) {
   return hn::IfThenElse(hn::Lt(x, hn::Set(d, -87.33654f)), hn::Zero(d), hn::Mul(p, power));
 }
 
-HWY_INLINE V sigmoid(V x) { return hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), exp(hn::Neg(x)))); }
+// The smaller of both; where x is NaN, x (x86 gives the second).
+HWY_INLINE V at_most(float limit, V x) { return hn::Min(hn::Set(d, limit), x); }
 
-// x sigmoid(a): for a -> -infinity the product must be 0 and not x * 0 of an infinite e^-a.
-HWY_INLINE V times_sigmoid(V x, V a) { return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp(hn::Neg(a)))); }
+// x sigmoid(a) = x / (1 + e^-a), and 0 where e^-a is not finite any more: also for an infinite x.
+HWY_INLINE V times_sigmoid(V x, V a) {
+  const V shown = hn::Neg(a), limit = hn::Set(d, exp_limit);
+  const V y = hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp(at_most(exp_limit, shown))));
+  return hn::IfThenZeroElse(hn::Gt(shown, limit), y);
+}
+HWY_INLINE V sigmoid(V x) { return times_sigmoid(hn::Set(d, 1.0f), x); }
 
 // tanh: an odd polynomial below 0.625 (minimax, as in Cephes' tanhf), 1 - 2 / (e^2|x| + 1) above.
 HWY_INLINE V tanh(V x) {
@@ -145,7 +129,8 @@ HWY_INLINE V tanh(V x) {
   p = hn::MulAdd(p, z, hn::Set(d, 1.33314422036e-1f));
   p = hn::MulAdd(p, z, hn::Set(d, -3.33332819422e-1f));
   const V low = hn::MulAdd(hn::Mul(p, z), x, x);
-  const V high = hn::Sub(hn::Set(d, 1.0f), hn::Div(hn::Set(d, 2.0f), hn::Add(exp(hn::Add(a, a)), hn::Set(d, 1.0f))));
+  const V high =
+      hn::Sub(hn::Set(d, 1.0f), hn::Div(hn::Set(d, 2.0f), hn::Add(exp(at_most(exp_limit, hn::Add(a, a))), hn::Set(d, 1.0f))));
   return hn::IfThenElse(hn::Lt(a, hn::Set(d, 0.625f)), low, hn::CopySign(high, x));
 }
 
@@ -167,15 +152,14 @@ HWY_INLINE V gelu(V x) {
   const V upper = hn::And(a, hn::BitCast(d, hn::Set(U32(), 0xFFFFF000)));
   const V square = hn::Mul(upper, hn::Mul(upper, hn::Set(d, -0.5f)));
   const V rest = hn::Mul(hn::Mul(hn::Sub(a, upper), hn::Set(d, -0.5f)), hn::Add(a, upper));
-  const V tail = hn::Mul(hn::Mul(p, t), exp_of_sum(square, rest));  // Phi(-a)
+  const V tail = hn::Mul(hn::Mul(p, t), exp(square, rest));  // Phi(-a)
   return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Neg(hn::Mul(a, tail)), hn::NegMulAdd(a, tail, x));
 }
 
 HWY_INLINE V gelu_tanh(V x) {
   // 0.5 x (1 + tanh u) = x sigmoid(2 u), 2 u = sqrt(8 / pi) (x + 0.044715 x^3)
   const V slope = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.0713548163f), hn::Set(d, 1.5957691216f));
-  const V y = times_sigmoid(x, hn::Mul(x, slope));
-  return hn::IfThenElse(hn::Eq(x, hn::Neg(hn::Inf(d))), hn::Zero(d), y);
+  return times_sigmoid(x, hn::Mul(x, slope));
 }
 
 template <Activation A>
