@@ -189,6 +189,7 @@ void load_queries(const AttentionTask& t, const BlockScratch& b, std::int64_t ro
   for (std::int64_t r = 0; r < t.rows; ++r) {
     const T* query = row_of<T>(s.q, t.first + r, s.q_stride, t.head * head_dim);
     if (r + rows_ahead < t.rows) ask_for(query + rows_ahead * s.q_stride, head_dim);
+    // What the block's end writes, too.
     ask_for(row_of<T>(s.out, t.first + r, s.out_stride, t.head * head_dim), head_dim);
     for_vectors(head_dim, [&](std::int64_t c, std::int64_t n) {
       hn::StoreU(hn::Mul(load_some(query + c, n), scale), d, b.sums + r * width + c);

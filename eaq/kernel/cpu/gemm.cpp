@@ -232,7 +232,7 @@ Tiling tiling_of(std::int64_t m, const PanelLayout& layout, int threads, bool al
   const auto longest = [&](std::int64_t panels) {
     return ceil_div(blocks * ceil_div(layout.panels(), panels), threads) * panels;
   };
-  for (std::int64_t fewer = t.panels - 1; fewer > 0; --fewer)
+  for (std::int64_t fewer = threads > 1 ? t.panels - 1 : 0; fewer > 0; --fewer)
     if (longest(fewer) < longest(t.panels)) t.panels = fewer;
   t.slices = ceil_div(layout.panels(), t.panels);
   return t;

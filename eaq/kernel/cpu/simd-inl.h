@@ -90,7 +90,7 @@ HWY_INLINE void store_some(V v, T* p, std::int64_t count) {
 // e^x, or e^(x + rest) for a `rest` that x is too short to hold, within 2 ulp for x up to `exp_limit`: x = n ln 2 + r with ln 2
 // in two parts (Cody and Waite), the polynomial of Cephes' expf for e^r on |r| <= ln 2 / 2, the exponent set by integer addition.
 // 0 below -87.3, where the result would be subnormal; NaN stays.
-constexpr float exp_limit = 88.0f;  // 2^n is finite
+constexpr float exp_limit = 88.0f;  // the largest n is 127: 2^n is finite
 template <class... Rest>
 HWY_INLINE V exp(V x, Rest... rest) {
   const V n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504089f)));
@@ -112,11 +112,11 @@ HWY_INLINE V exp(V x, Rest... rest) {
 // The smaller of both; where x is NaN, x (x86 gives the second).
 HWY_INLINE V at_most(float limit, V x) { return hn::Min(hn::Set(d, limit), x); }
 
-// x sigmoid(a) = x / (1 + e^-a), and 0 where e^-a is not finite any more: also for an infinite x.
+// x sigmoid(a) = x / (1 + e^-a), and 0 where e^-a nears its largest finite value: also for an infinite x.
 HWY_INLINE V times_sigmoid(V x, V a) {
-  const V shown = hn::Neg(a), limit = hn::Set(d, exp_limit);
-  const V y = hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp(at_most(exp_limit, shown))));
-  return hn::IfThenZeroElse(hn::Gt(shown, limit), y);
+  const V b = hn::Neg(a);
+  const V y = hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp(at_most(exp_limit, b))));
+  return hn::IfThenZeroElse(hn::Gt(b, hn::Set(d, exp_limit)), y);
 }
 HWY_INLINE V sigmoid(V x) { return times_sigmoid(hn::Set(d, 1.0f), x); }
 
