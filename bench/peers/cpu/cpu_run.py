@@ -327,6 +327,8 @@ def main():
             models = scratch / "models"
             write_random_models(models)
         rows, result["skipped"] = chosen(args, native)
+        for one in result["skipped"]:
+            say(f"{one['work']} {one['format']}, {one['threads']} thread{'s' * (one['threads'] > 1)}: not run: {one['reason']}")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: as by Ctrl-C
         try:
             code = run_rows(rows, models, scratch, result, kept, out, args)
