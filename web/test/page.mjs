@@ -31,7 +31,7 @@ for (const run of hostile.runs) run.notes = [evil];
 const pages = {
   studies: write('studies.html', gpt2, distilbert),
   profile: write('profile.html', profileFile),
-  kept: write('kept.html', join(results, 'profile-gpt2-small-nvidia-h100-fp16'), join(results, 'profile-distilbert-sst2-nvidia-h100-fp16')),
+  kept: write('kept.html', join(results, 'profile-gpt2-small-nvidia-h200-fp16'), join(results, 'profile-distilbert-sst2-nvidia-h200-fp16')),
   hostile: write('hostile.html', file('hostile.json', JSON.stringify(hostile))),
 };
 // A study that was just run: its own report.html, with power traces.

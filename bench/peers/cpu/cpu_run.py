@@ -335,6 +335,7 @@ def main():
         finally:
             end_all()
     if code == 0:
+        result["machine"]["load_after"] = os.getloadavg()[0]  # also where no row was left to run
         peers.write(out, merged(result, kept))
         print(table(merged(result, kept)))
         say(f"written: {out}")
