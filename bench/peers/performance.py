@@ -107,12 +107,6 @@ def picture(found):
             f'<rect width="100%" height="100%" fill="white"/>' + "".join(grid + out) + "</svg>\n")
 
 
-def loads(machine):
-    """Of the run that wrote the file last, which may have found nothing to do."""
-    after = f"{machine['load_after']:.1f}" if "load_after" in machine else "not known"
-    return f"Load before and after: {machine['load_before']:.1f}, {after}"
-
-
 def page(results):
     parts = ["# How fast on a processor, beside others", "",
              "Drawn by `bench/peers/performance.py` from the files named below; nothing here is written by hand. How it is measured: "
@@ -123,7 +117,7 @@ def page(results):
              "was slower while its rates were measured.", ""]
     for path, result, rates in results:
         parts += [f"## {title_of(result)}", "", f"[{path.name}](results/{path.name}); `{' '.join(result['command'])}`. "
-                  f"{loads(result['machine'])}.", "", table(result, rates), ""]
+                  f"Load before and after: {result['machine']['load_before']:.1f}, {result['machine']['load_after']:.1f}.", "", table(result, rates), ""]
         if rates:
             parts += ["Rates: " + "; ".join(f"{threads} thread{'s' if threads != '1' else ''}: fp32 {rate['fp32_GFLOPs']:.0f}, bf16 {rate['bf16_GFLOPs']:.0f} GFLOP/s, "
                                             f"int8 {rate['int8_GFLOPs']:.0f} G operations/s, memory {rate['read_GBps']:.1f} GB/s" for threads, rate in rates.items()) + ".", ""]

@@ -59,6 +59,9 @@ def arguments():
     known = {work.name for work in WORKS}
     if set(args.works) - known:
         parser.error(f"unknown work {', '.join(sorted(set(args.works) - known))}; known: {', '.join(sorted(known))}")
+    known = {format for work in WORKS for name in work.formats for format in (name, base(name))}
+    if set(args.formats) - known:
+        parser.error(f"unknown format {', '.join(sorted(set(args.formats) - known))}; known: {', '.join(sorted(known))}")
     all_peers = {kind.name for _, kind in kinds()}
     if set(args.peers or []) - all_peers:
         parser.error(f"unknown peer {', '.join(sorted(set(args.peers) - all_peers))}; known: {'; '.join(sorted(all_peers))}")
@@ -266,7 +269,7 @@ def chosen(args, native):
     for threads in args.threads:
         for work in WORKS:
             for format in work.formats if work.name in args.works else ():
-                if base(format) not in args.formats:
+                if not {format, base(format)} & set(args.formats):
                     continue
                 reason = not_run_here(work, format, native)
                 if reason:
@@ -334,8 +337,9 @@ def main():
             code = run_rows(rows, models, scratch, result, kept, out, args)
         finally:
             end_all()
-    if code == 0:
-        result["machine"]["load_after"] = os.getloadavg()[0]  # also where no row was left to run
+    if code == 0 and not result["rows"]:
+        say("no row was run, nothing is written")
+    elif code == 0:
         peers.write(out, merged(result, kept))
         print(table(merged(result, kept)))
         say(f"written: {out}")

@@ -15,7 +15,7 @@ import cpu_result
 import crew
 from answers import base, verdict
 from contestants import Unavailable
-from cpu_run import Row, chosen, who_goes_on
+from cpu_run import Row, arguments, chosen, main, who_goes_on
 from eaq_on_cpu import EaqOnCpu
 from peer import NOT_MEANT, Peer, Task, made
 from works import WORKS
@@ -135,6 +135,29 @@ class Rows(unittest.TestCase):
         rows, skipped = chosen(args(threads=[1, 2], works=["gpt2-decode"], formats=["int8", "fp16"]), {"fp32", "bf16", "int8"})
         self.assertEqual([(threads, format) for threads, _, format in rows], [(1, "int8+head"), (2, "int8+head")])
         self.assertEqual([one["format"] for one in skipped], ["fp16", "fp16"])
+
+    def test_a_format_may_be_named_with_its_head(self):
+        rows, _ = chosen(args(threads=[1], works=["gpt2-decode", "distilbert-b1-s128"], formats=["int8+head"]), {"fp32", "int8"})
+        self.assertEqual([(work.name, format) for _, work, format in rows], [("gpt2-decode", "int8+head")])
+
+    def test_names_that_nobody_knows_are_refused(self):
+        for option in ("--formats", "--works", "--peers"):
+            said = io.StringIO()
+            with unittest.mock.patch.object(sys, "argv", ["run", option, "int7"]), redirect_stderr(said), self.assertRaises(SystemExit) as ended:
+                arguments()
+            self.assertEqual(ended.exception.code, 2)
+            self.assertIn("int7; known: ", said.getvalue())
+
+    def test_a_run_of_no_row_leaves_the_result_as_it_is(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "r.json"
+            out.write_text("as it was")
+            library = unittest.mock.MagicMock()
+            with unittest.mock.patch.dict(sys.modules, {"torch": library, "transformers": library}), \
+                 unittest.mock.patch.object(sys, "argv", ["run", "--without-eaq", "--models", folder, "--out", str(out), "--minutes", "1e-9"]), redirect_stderr(io.StringIO()) as said:
+                self.assertEqual(main(), 0)
+            self.assertEqual(out.read_text(), "as it was")
+            self.assertIn("no row was run", said.getvalue())
 
     def test_earlier_rows_stay_and_new_ones_take_their_place(self):
         machine = {"model_name": "AMD EPYC", "family": "25", "model": "17", "instructions": "avx512_vnni_bf16"}
