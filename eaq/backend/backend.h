@@ -57,6 +57,13 @@ struct EmbeddingOp {  ///< out[r] = tokens[id[r]] + positions[position[r]]
   Value out = no_value;
   std::optional<NormParameters> norm;  ///< fused: a layer norm of the sum
 };
+struct AttentionOp {  ///< softmax(q k^T scale) v over packed q, k, v: in is [rows, 3 * heads * head_dim]
+  int heads = 1, head_dim = 64, layer = 0;
+  bool causal = false;
+  float scale = 1;
+  Value in = no_value, out = no_value;
+  bool first_query_only = false;  ///< fused: only each sequence's first row asks; `out` has a row per sequence
+};
 struct LinearOp {  ///< out = in w^T + bias
   std::shared_ptr<const Product> product;
   std::shared_ptr<const std::vector<float>> bias;  ///< may be null
@@ -65,13 +72,7 @@ struct LinearOp {  ///< out = in w^T + bias
   Value residual = no_value;                 ///< fused: added last
   std::optional<NormParameters> norm;        ///< fused: the input is normed first, and
   Value normed = no_value;                   ///< kept here where the product cannot do that by the way
-};
-struct AttentionOp {  ///< softmax(q k^T scale) v over packed q, k, v: in is [rows, 3 * heads * head_dim]
-  int heads = 1, head_dim = 64, layer = 0;
-  bool causal = false;
-  float scale = 1;
-  Value in = no_value, out = no_value;
-  bool first_query_only = false;  ///< fused: only each sequence's first row asks; `out` has a row per sequence
+  std::optional<AttentionOp> attention;      ///< fused: over the output, which is written only where both are not one kernel
 };
 struct NormOp {
   NormParameters norm;

@@ -16,6 +16,7 @@ void for_each_value(const Op& op, Read read, Write write) {
           write(o.out);
         } else if constexpr (std::is_same_v<T, LinearOp>) {
           read(o.in), read(o.residual), write(o.out), write(o.normed);
+          if (o.attention) write(o.attention->out);
         } else if constexpr (std::is_same_v<T, NormOp>) {
           read(o.in), read(o.add), write(o.out), write(o.sum);
         } else if constexpr (std::is_same_v<T, ResidualOp>) {
@@ -38,6 +39,10 @@ double attended_pairs(const AttentionOp& op, const Batch& batch) {
     pairs += op.causal ? queries * past + queries * (queries + 1) / 2 : queries * (past + rows);
   }
   return pairs;
+}
+
+double flops_of(const AttentionOp& op, const Batch& batch) {
+  return attended_pairs(op, batch) * op.heads * (4.0 * op.head_dim + 5);  // two products, and scale, shift, exp, sum, divide
 }
 
 }  // namespace
@@ -98,9 +103,9 @@ StepCost cost_of(const Step& step, std::span<const ValueInfo> values, const Batc
           cost.flops = outputs * (2 * k + (op.bias ? 1 : 0));
           cost.bytes += static_cast<double>(op.product->bytes());
           if (op.normed != no_value) cost.bytes -= bytes(op.normed);  // norms on the way
+          if (op.attention) cost.flops += flops_of(*op.attention, batch);
         } else if constexpr (std::is_same_v<T, AttentionOp>) {
-          const double pairs = attended_pairs(op, batch) * op.heads;
-          cost.flops = pairs * (4.0 * op.head_dim + 5);  // two products, and scale, shift, exp, sum, divide
+          cost.flops = flops_of(op, batch);
         } else if constexpr (std::is_same_v<T, NormOp>) {
           cost.flops = outputs * 8;
         } else if constexpr (std::is_same_v<T, EmbeddingOp>) {

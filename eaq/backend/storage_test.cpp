@@ -123,5 +123,37 @@ TEST(Fused, StepsGiveWhatTheyGiveAlone) {
   }
 }
 
+// norm, product, attention after some tokens, product: a decoding step's half, of one sequence and of several.
+TEST(Fused, AttentionOverAProductGivesWhatBothGiveAlone) {
+  for (const auto& row : backends()) {
+    if (row.entry == nullptr || !row.entry->unavailable_reason().empty()) continue;
+    const auto context = row.entry->make_context({.threads = 2});
+    for (const auto& [format, dtype] : {std::pair{"fp32", DType::f32}, {"bf16", DType::bf16}, {"fp16", DType::f16}})
+      for (const Shapes& shapes : {Shapes{{0, 1}, {0}}, Shapes{{0, 1}, {37}}, Shapes{{0, 1, 2, 3}, {5, 0, 38}}}) {
+        if (row.entry->support(format_named(format), *context).level == SupportLevel::refused) continue;
+        constexpr std::int64_t k = 72, width = 2 * 64;
+        Program p;
+        p.values = {{k, {}, dtype}, {width, {}, dtype}, {3 * width, {}, dtype}, {k, {}, dtype}, {k, {}, dtype}};
+        p.output = 4;
+        LinearOp qkv, down;
+        qkv.product = product_of(*row.entry, *context, format, 3 * width, k), qkv.bias = random_vector(3 * width, 3);
+        qkv.in = 3, qkv.out = 2;
+        down.product = product_of(*row.entry, *context, format, k, width), down.in = 1, down.out = 4;
+        AttentionOp attention;
+        attention.heads = 2, attention.causal = true, attention.scale = 0.002f, attention.in = 2, attention.out = 1;
+        const NormOp norm{{random_vector(k, 5), random_vector(k, 6), 1e-5f}, 0, 3, no_value, no_value};
+        for (const Op& op : std::vector<Op>{norm, qkv, attention, down})
+          p.steps.push_back({"site", StepKind::other, format, op, {}});
+        const std::vector<double> alone = outcome(*row.entry, shapes, p, {}),
+                                  fused = outcome(*row.entry, shapes, p, row.entry->fusions());
+        ASSERT_EQ(alone.size(), fused.size());
+        double largest = 0;
+        for (const double x : alone) largest = std::max(largest, std::abs(x));
+        for (std::size_t i = 0; i < alone.size(); ++i)
+          ASSERT_NEAR(fused[i], alone[i], tolerance_of(dtype) * largest) << row.name << ", " << format;
+      }
+  }
+}
+
 }  // namespace
 }  // namespace eaq

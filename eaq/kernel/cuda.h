@@ -186,6 +186,11 @@ struct AttentionCall {
 /// Error{unavailable} for a wider head.
 std::string_view attention(CudaContext& context, const AttentionCall& call);
 
+/// The product that makes `attention.qkv`, which is not written, and the attention by one kernel, where there is one for that: a
+/// decoding step in 16 bits on sm_90. Returns its name; nothing is submitted where that is empty. What is submitted just before
+/// may write the product's x, but neither the cache nor the batch's numbers.
+std::string_view multiply_and_attend(CudaContext& context, const GemmCall& product, const AttentionCall& attention);
+
 // ---- Logits
 
 /// What one row of logits says; see RowSummary, and KL against the same row of other logits.

@@ -37,9 +37,55 @@ Run bound(const EmbeddingOp& op, CudaContext& context) {
   };
 }
 
+kernel_cuda::AttentionCall call_of(const AttentionOp& op, const Frame& f) {
+  const CudaBatch& batch = placed(f);
+  kernel_cuda::AttentionCall call{.heads = op.heads,
+                                  .head_dim = op.head_dim,
+                                  .causal = op.causal,
+                                  .first_query_only = op.first_query_only,
+                                  .scale = op.scale,
+                                  .qkv = value(f, op.in),
+                                  .out = value(f, op.out),
+                                  .cache = {},
+                                  .sequences = f.batch.sequences(),
+                                  .longest = batch.longest(),
+                                  .rows = f.batch.rows(),
+                                  .row_begin = batch.row_begin(),
+                                  .past = batch.past(),
+                                  .sequence_of = batch.sequence_of(),
+                                  .mask = batch.mask(),
+                                  .shown = batch.shown()};
+  if (f.cache != nullptr)
+    call.cache = {f.cache->key_row(op.layer, 0, 0), f.cache->value_row(op.layer, 0, 0), f.cache->dtype, f.cache->capacity};
+  return call;
+}
+
+void attended_by(std::string_view kernel, const Frame& f) {
+  if (f.kernels != nullptr) f.kernels->add(kernel);
+}
+
+// Whether one kernel did both.
+bool multiplied_and_attended(const LinearOp& op, const std::optional<kernel_cuda::NormVectors>& norm, const Frame& f) {
+  const Matrix &in = value(f, op.in), &out = value(f, op.out);
+  if (!op.product->norms_input(in, out)) return false;
+  const kernel_cuda::GemmCall product{.x = in,
+                                      .w = op.product->rows(),
+                                      .y = out,
+                                      .bias = card(f).resident(op.bias, out.dtype),
+                                      .activation = op.activation,
+                                      .residual = optional_value(f, op.residual),
+                                      .w_stays = true,
+                                      .norm = norm ? &*norm : nullptr};
+  const std::string_view kernel = kernel_cuda::multiply_and_attend(card(f), product, call_of(*op.attention, f));
+  if (kernel.empty()) return false;
+  attended_by(kernel, f);
+  return true;
+}
+
 Run bound(const LinearOp& op, CudaContext& context) {
   const auto norm = op.norm ? std::optional(vectors_of(*op.norm, context)) : std::nullopt;
   return [op, norm](const Frame& f) {
+    if (op.attention && multiplied_and_attended(op, norm, f)) return;
     const Matrix *in = &value(f, op.in), &out = value(f, op.out);
     Epilogue then{.device_bias = card(f).resident(op.bias, out.dtype),
                   .activation = op.activation,
@@ -53,33 +99,12 @@ Run bound(const LinearOp& op, CudaContext& context) {
       in = &value(f, op.normed);
     }
     op.product->run(f.context, *in, out, then);
+    if (op.attention) attended_by(kernel_cuda::attention(card(f), call_of(*op.attention, f)), f);
   };
 }
 
 Run bound(const AttentionOp& op, CudaContext&) {
-  return [op](const Frame& f) {
-    const CudaBatch& batch = placed(f);
-    kernel_cuda::AttentionCall call{.heads = op.heads,
-                                    .head_dim = op.head_dim,
-                                    .causal = op.causal,
-                                    .first_query_only = op.first_query_only,
-                                    .scale = op.scale,
-                                    .qkv = value(f, op.in),
-                                    .out = value(f, op.out),
-                                    .cache = {},
-                                    .sequences = f.batch.sequences(),
-                                    .longest = batch.longest(),
-                                    .rows = f.batch.rows(),
-                                    .row_begin = batch.row_begin(),
-                                    .past = batch.past(),
-                                    .sequence_of = batch.sequence_of(),
-                                    .mask = batch.mask(),
-                                    .shown = batch.shown()};
-    if (f.cache != nullptr)
-      call.cache = {f.cache->key_row(op.layer, 0, 0), f.cache->value_row(op.layer, 0, 0), f.cache->dtype, f.cache->capacity};
-    const std::string_view name = kernel_cuda::attention(card(f), call);
-    if (f.kernels != nullptr) f.kernels->add(name);
-  };
+  return [op](const Frame& f) { attended_by(kernel_cuda::attention(card(f), call_of(op, f)), f); };
 }
 
 Run bound(const NormOp& op, CudaContext& context) {
@@ -129,9 +154,13 @@ class CudaRecording final : public Recording {
   std::unique_ptr<kernel_cuda::CudaGraph> graph_;
 };
 
-constexpr Fusion fusion_table[] = {{"drop-select", drop_select, true},      {"select-early", select_early},
-                                   {"embedding+norm", fuse_embedding_norm}, {"linear+activation", fuse_activation},
-                                   {"linear+residual", fuse_residual},      {"norm+linear", fuse_norm_linear, true}};
+constexpr Fusion fusion_table[] = {{"drop-select", drop_select, true},
+                                   {"select-early", select_early},
+                                   {"embedding+norm", fuse_embedding_norm},
+                                   {"linear+activation", fuse_activation},
+                                   {"linear+residual", fuse_residual},
+                                   {"norm+linear", fuse_norm_linear, true},
+                                   {"linear+attention", fuse_linear_attention, true}};
 
 class CudaBackend final : public Backend {
  public:

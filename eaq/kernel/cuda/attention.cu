@@ -5,6 +5,7 @@
 #include "eaq/base/base.h"
 #include "eaq/kernel/cuda/attention.cuh"
 #include "eaq/kernel/cuda/hopper/attention.h"
+#include "eaq/kernel/cuda/hopper/row_attention.h"
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
 
@@ -84,6 +85,12 @@ std::string_view attention(CudaContext& context, const AttentionCall& call) {
     return "eaq attention, tensor cores";
   }
   return attention_plain(context, call), "eaq attention, f32";
+}
+
+std::string_view multiply_and_attend(CudaContext& context, const GemmCall& product, const AttentionCall& attention) {
+  if (!fits_row_attention(context, product, attention)) return "";
+  row_attention(context, product, attention);
+  return "eaq product and attention of a row";
 }
 
 }  // namespace eaq::kernel_cuda

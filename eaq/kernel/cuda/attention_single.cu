@@ -4,13 +4,13 @@
 #include <cuda_runtime.h>
 
 #include "eaq/kernel/cuda/attention.cuh"
+#include "eaq/kernel/cuda/attention_single.cuh"
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
 
 namespace eaq::kernel_cuda {
 namespace {
 
-constexpr int lanes_a_key = 8, keys_at_once = 32 / lanes_a_key;
 constexpr int turns = 2;  // whose keys are read together
 
 // Own: elements of a head that one lane holds: lane, lane + 8, ... in groups of eight where those can be read at once (V = 8),
@@ -43,28 +43,6 @@ __device__ void store_own(const Rows& m, std::int64_t row, int first_col, int he
 __device__ Rows either(bool first, const Rows& one, const Rows& other) {
   return {first ? one.data : other.data, first ? one.stride : other.stride, first ? one.dtype : other.dtype};
 }
-
-template <int Own>
-struct Partial {  // a softmax over some of the keys
-  float largest = -INFINITY, sum = 0;
-  float weighted[Own] = {};  // of v, this lane's elements
-
-  __device__ void rescale_to(float new_largest) {
-    if (new_largest == largest) return;
-    const float factor = largest == -INFINITY ? 0.0f : __expf(largest - new_largest);
-    sum *= factor;
-#pragma unroll
-    for (float& w : weighted) w *= factor;
-    largest = new_largest;
-  }
-  __device__ void take(float score, const float (&v)[Own]) {
-    rescale_to(fmaxf(largest, score));
-    const float weight = __expf(score - largest);
-    sum += weight;
-#pragma unroll
-    for (int i = 0; i < Own; ++i) weighted[i] += weight * v[i];
-  }
-};
 
 // Keys and values in a cache are on their way into the L2 before the kernel ahead has ended. What it may still write is not held
 // in registers or the L1 by that.
@@ -110,11 +88,7 @@ __global__ void __launch_bounds__(32 * Warps) single_query_kernel(AttentionView 
 #pragma unroll
     for (int turn = 0; turn < turns; ++turn) {
       const int key = base + turn * warps * keys_at_once + lane / lanes_a_key;
-      float score = 0;
-#pragma unroll
-      for (int i = 0; i < Own; ++i) score += q[i] * k[turn][i];
-#pragma unroll
-      for (int offset = lanes_a_key / 2; offset > 0; offset /= 2) score += __shfl_xor_sync(0xffffffffu, score, offset);
+      const float score = score_of(q, k[turn]);
       if (key >= limit) continue;
       mine.take(s.shown(a, key) ? score * a.scale : hidden_score, v[turn]);
       if (!a.appends || key < s.past) continue;
@@ -123,33 +97,14 @@ __global__ void __launch_bounds__(32 * Warps) single_query_kernel(AttentionView 
     }
   }
 
-  // Joined within a warp (the four keys' lanes), then between warps.
-#pragma unroll
-  for (int offset = lanes_a_key; offset < 32; offset *= 2) {
-    const float other_largest = __shfl_xor_sync(0xffffffffu, mine.largest, offset);
-    const float largest = fmaxf(mine.largest, other_largest);
-    if (largest != -INFINITY) mine.rescale_to(largest);
-    mine.sum += __shfl_xor_sync(0xffffffffu, mine.sum, offset);
-#pragma unroll
-    for (float& w : mine.weighted) w += __shfl_xor_sync(0xffffffffu, w, offset);
-  }
-  __shared__ float largest_of[warps], sum_of[warps], weighted_of[warps][Own * lanes_a_key];
-  if (lane < lanes_a_key) {
-    if (lane == 0) largest_of[warp] = mine.largest, sum_of[warp] = mine.sum;
-#pragma unroll
-    for (int i = 0; i < Own; ++i) weighted_of[warp][(i / V * lanes_a_key + part) * V + i % V] = mine.weighted[i];
-  }
+  mine.join_lanes();
+  __shared__ Partials<V, Own, Warps> partials;
+  partials.put(warp, lane, mine);
   __syncthreads();
   const int col = static_cast<int>(threadIdx.x);
   if (col >= a.head_dim) return;
-  float largest = -INFINITY, sum = 0, weighted = 0;
-  for (const float one : largest_of) largest = fmaxf(largest, one);
-  for (int w = 0; w < warps; ++w) {
-    const float factor = largest_of[w] == -INFINITY ? 0.0f : __expf(largest_of[w] - largest);
-    sum += factor * sum_of[w];
-    weighted += factor * weighted_of[w][col];
-  }
-  const float out[1] = {weighted / sum};
+  const auto all = partials.joined(col);
+  const float out[1] = {all.weighted / all.sum};
   store<1>(a.out, s.first_out, first_col + col, out);
 }
 

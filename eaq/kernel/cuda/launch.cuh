@@ -15,6 +15,7 @@ namespace eaq::kernel_cuda {
 struct Launch {
   dim3 grid, block;
   std::size_t shared = 0;  ///< bytes of dynamic shared memory
+  unsigned cluster = 1;    ///< blocks, along x, that may write to each other's shared memory (from Hopper on)
 };
 
 /// `what` says in an error what was launched.
@@ -23,16 +24,18 @@ void launch(const CudaContext& context, const char* what, const Launch& how, voi
             Arguments&&... arguments) {
   // A block has 48 KiB without asking, in which the kernel's static arrays count too.
   if (how.shared > 40 * 1024) allow_shared_memory(reinterpret_cast<const void*>(kernel), how.shared, what);
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {how.cluster, 1, 1};
   cudaLaunchConfig_t config{};
   config.gridDim = how.grid;
   config.blockDim = how.block;
   config.dynamicSmemBytes = how.shared;
   config.stream = context.stream();
-  config.attrs = &overlap;
-  config.numAttrs = context.architecture() >= 90 ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = context.architecture() < 90 ? 0 : how.cluster > 1 ? 2 : 1;
   const cudaError_t code = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...);
   if (code != cudaSuccess) check(code, (std::string("cudaLaunchKernelEx: ") + what).c_str());
 }

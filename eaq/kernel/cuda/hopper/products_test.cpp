@@ -4,69 +4,24 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
-#include <random>
 
 #include "eaq/kernel/cuda/choice.h"
 #include "eaq/kernel/cuda/gemm.h"
+#include "eaq/kernel/cuda/hopper/testing.h"
 
 namespace {
 
 using namespace eaq;
-using kernel_cuda::CudaContext;
+using namespace eaq::testing_hopper;
 using kernel_cuda::GemmCall;
 using kernel_cuda::HopperProduct;
-
-// The card, or why there is none of these.
-std::unique_ptr<CudaContext> hopper_card(std::string& reason) {
-  try {
-    auto card = std::make_unique<CudaContext>();
-    if (card->architecture() == 90) return card;
-    reason = "the card is " + card->description().isa + ", not sm_90";
-  } catch (const Error& error) {
-    reason = error.what();
-  }
-  return nullptr;
-}
-
-// A test that wants one: the context in `card`.
-#define ON_A_HOPPER_CARD(card)                                                                                   \
-  std::string reason;                                                                                            \
-  const std::unique_ptr<CudaContext> card = hopper_card(reason);                                                 \
-  if (card == nullptr) {                                                                                         \
-    const char* required = std::getenv("EAQ_REQUIRE_GPU");                                                       \
-    if (required != nullptr && std::string_view(required) == "1") FAIL() << "EAQ_REQUIRE_GPU=1, and " << reason; \
-    GTEST_SKIP() << reason;                                                                                      \
-  }                                                                                                              \
-  static_assert(true)
 
 double applied(Activation activation, double x) {
   if (activation == Activation::gelu) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
   if (activation == Activation::gelu_tanh) return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
   return x;
 }
-
-// Random values of a type in the card's memory, rows apart by a stride.
-template <class T>
-class Values {
- public:
-  Values(CudaContext& context, std::int64_t rows, std::int64_t cols, std::int64_t stride, float scale, unsigned seed)
-      : host(static_cast<std::size_t>(rows * stride)), memory(context.allocate(host.size() * sizeof(T), "values of a test")) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal(0, scale);
-    for (T& value : host) value = T(normal(random));
-    context.upload(memory.data(), std::as_bytes(std::span(host)));
-    matrix = {dtype_of<T>(), memory.data(), rows, cols, stride};
-  }
-  float at(std::int64_t row, std::int64_t col) const {
-    return static_cast<float>(host[static_cast<std::size_t>(row * matrix.stride + col)]);
-  }
-
-  std::vector<T> host;
-  DeviceMemory memory;
-  Matrix matrix;
-};
 
 enum class Added { nothing, residual, itself };
 

@@ -3,6 +3,7 @@
 // before the kernel ahead has ended. The blocks of a cluster have the slices of the same results; each sums up a part of them.
 #include <cuda_runtime.h>
 
+#include "eaq/kernel/cuda/hopper/cluster.cuh"
 #include "eaq/kernel/cuda/hopper/gelu.cuh"
 #include "eaq/kernel/cuda/hopper/kernels.h"
 #include "eaq/kernel/cuda/hopper/wgmma.cuh"
@@ -48,14 +49,6 @@ __device__ float activated(HopperActivation activation, float x) {
   if (activation == HopperActivation::gelu) return fast_gelu(x);
   if (activation == HopperActivation::gelu_tanh) return fast_gelu_tanh(x);
   return x;
-}
-
-__device__ void arrive_in_cluster() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
-__device__ void wait_for_cluster() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
-__device__ void store_in_block(std::uint32_t address, unsigned block, float a, float b) {
-  asm volatile("{.reg .b32 r;\nmapa.shared::cluster.u32 r, %0, %1;\nst.shared::cluster.v2.f32 [r], {%2, %3};}" ::"r"(address),
-               "r"(block), "f"(a), "f"(b)
-               : "memory");
 }
 
 // Slices: blocks of a cluster, along x.
@@ -127,8 +120,8 @@ __global__ void __launch_bounds__(threads, 1) slices_kernel(HopperCall c) {
     for (int to = 0; to < Slices; ++to)
 #pragma unroll
       for (int i = 0; i < pairs; ++i)
-        store_in_block(shared_address(sums + 2 * ((slice * pairs + i) * threads + static_cast<int>(threadIdx.x))), to,
-                       result[2 * (to * pairs + i)], result[2 * (to * pairs + i) + 1]);
+        store_there(in_block(sums + 2 * ((slice * pairs + i) * threads + static_cast<int>(threadIdx.x)), to),
+                    result[2 * (to * pairs + i)], result[2 * (to * pairs + i) + 1]);
     arrive_in_cluster();
     wait_for_cluster();
 #pragma unroll
