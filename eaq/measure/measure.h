@@ -280,8 +280,11 @@ struct BlockOptions {
   /// keeps as much as that and, where no length is given, 8 values.
   Seconds min_seconds{0};
   std::uint64_t seed = 0;
-  ZoneRole device = ZoneRole::cpu;      ///< what computes: chooses the headline zone
-  std::size_t hottest = 0;              ///< the workload that warms up
+  ZoneRole device = ZoneRole::cpu;  ///< what computes: chooses the headline zone
+  std::size_t hottest = 0;          ///< the workload that warms up
+  /// Workloads are variants of one, which draw much the same power: each warms up by a single run, and where that outlasts a
+  /// visit, no other is dropped before it.
+  bool variants = false;
   Seconds warm_up_bound{10};            ///< give up waiting for flat slopes after this
   std::int64_t warm_up_iterations = 0;  ///< above 0: this fixed count in place of flat slopes
   /// The mean-power column: so many runs of so many iterations, each within the bound, after the blocks. 0 trials: no such

@@ -187,6 +187,25 @@ TEST(MeasureBlocks, IterationsGoOnFromVisitToVisit) {
   for (std::size_t i = 4; i < seen.size(); ++i) EXPECT_EQ(seen[i], seen[i - 1] + 1);
 }
 
+// A profile's variants may take seconds each, and there are hundreds.
+TEST(MeasureBlocks, VariantsOfOneProgramRunOnceToWarmUpAndOnceAVisitThatTheyOutlast) {
+  for (const bool variants : {false, true}) {
+    Lab lab(plain);
+    std::vector<int> runs(2, 0);
+    for (const std::size_t w : {std::size_t{0}, std::size_t{1}})
+      lab.workloads.push_back({"x", "toy", "x", "forward", 1, [&lab, &runs, w](std::int64_t, StepListener*) {
+                                 ++runs[w];
+                                 lab.clock.sleep_until(lab.clock.now() + Seconds(3));
+                               }});
+    const MeasureResult r =
+        measure_blocks(lab.workloads, lab.meters, lab.clock,
+                       {.blocks = 2, .min_seconds = Seconds(1), .hottest = 0, .variants = variants, .control_trials = 0});
+    for (const Visit& v : r.visits)
+      if (v.workload != idle_workload) EXPECT_EQ(v.iterations, 1);
+    EXPECT_EQ(runs[1], variants ? 1 + 4 : 2 + 2 * 4);
+  }
+}
+
 TEST(WarmUp, WaitsUntilATimeThatStillFallsIsFlat) {
   Lab lab("");
   double level = 2;  // the first runs are slow, as on cold clocks

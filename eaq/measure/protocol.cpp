@@ -53,7 +53,7 @@ MeasureResult measure_blocks(std::span<const Workload> workloads, MeterSet& mete
   };
 
   tell("warm-up");
-  session.first_pass(2);
+  session.first_pass(options.variants ? 1 : 2);
   WarmUp warm;
   if (options.warm_up_iterations > 0)
     session.first_pass(options.warm_up_iterations), warm.iterations = options.warm_up_iterations;
@@ -70,8 +70,8 @@ MeasureResult measure_blocks(std::span<const Workload> workloads, MeterSet& mete
       if (interrupted()) break;
       tell(workloads[w].name);
       VisitPlan one = plan;
-      // A run that outlasts the visit is not run twice where only time counts.
-      if (!sensor && session.typical(w) >= plan.length) one.drop = Seconds(0);
+      // A run that outlasts the visit is not run twice where only time counts, or where what ran before drew what this one does.
+      if ((!sensor || options.variants) && session.typical(w) >= plan.length) one.drop = Seconds(0);
       session.visit(w, block, position++, one);
       ++done;
     }

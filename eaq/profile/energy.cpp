@@ -4,13 +4,16 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "eaq/profile/profile.h"
 
 namespace eaq {
 namespace {
 
-constexpr int timed_runs = 20;  // for each step's time by itself
+constexpr int timed_runs = 20, fewest_timed_runs = 5;  // for each step's time by itself,
+constexpr Seconds timed_within(10);                    // as many as this has room for
+constexpr Seconds long_enough(1.0);                    // a run in place, of as many passes as that takes
 
 // Copies of a site's weights, so many that between two uses of one lies what lies there in the model: all that a run of the
 // program moves; or four caches, which hold nothing of it any more.
@@ -84,6 +87,11 @@ double bytes_apart(const std::vector<StepFigures>& steps, const DeviceDescriptio
   return device.cache_bytes > 0 ? std::min(pass, caches * static_cast<double>(device.cache_bytes)) : pass;
 }
 
+int passes_of(std::span<const Seconds> alone, int most) {
+  const Seconds pass = std::accumulate(alone.begin(), alone.end(), Seconds(0));
+  return pass > Seconds(0) ? static_cast<int>(std::clamp(std::ceil(long_enough / pass), 1.0, static_cast<double>(most))) : most;
+}
+
 std::vector<Workload> workloads_of(const Weighed& weighed, const Design& design, const std::shared_ptr<Bench>& bench, Way way) {
   std::vector<Workload> workloads;
   const auto passes = static_cast<std::int64_t>(design.workloads.front().size());
@@ -131,27 +139,34 @@ StepWeighing weigh_steps(const Weighed& weighed, MeterSet& meters, Clock& clock,
   if (progress) progress(0, "each step alone");
   {
     PreparedBatch plain = bench->session.prepare(batch);
+    const Seconds begun = clock.now();
     bench->session.submit(plain);
     bench->context().finish_runs(0);
-    const std::vector<Seconds> alone = bench->session.step_times(plain, timed_runs);
+    const double fit = timed_within / std::max(clock.now() - begun, Seconds(1e-6));
+    const std::vector<Seconds> alone =
+        bench->session.step_times(plain, static_cast<int>(std::clamp(fit, double{fewest_timed_runs}, double{timed_runs})));
     for (std::size_t i = 0; i < alone.size(); ++i) weighing.steps[i].alone = alone[i];
   }
   std::vector<Seconds> alone;
   std::vector<std::string> sites;
   for (const StepFigures& step : weighing.steps) alone.push_back(step.alone), sites.push_back(step.site);
-  const Design design = options.way == Way::loops ? design_loops(alone, sites, options.loop)
-                                                  : design_in_place(weighing.steps.size(), options.passes);
+  const int passes = passes_of(alone, options.passes);
+  if (options.way == Way::in_place && passes < options.passes)
+    weighing.notes.push_back(
+        fmt::format("in_place: a run has {} of {} passes, as so many take a second", passes, options.passes));
+  const Design design =
+      options.way == Way::loops ? design_loops(alone, sites, options.loop) : design_in_place(weighing.steps.size(), passes);
 
   WeightCopies copies(weighed, bytes_apart(weighing.steps, bench->context().description()));
-  for (const auto& passes : design.workloads)
+  for (const auto& workload : design.workloads)
     for (std::size_t i = 0; i < weighing.steps.size(); ++i) {
       int extra = 0;
-      for (const auto& times : passes) extra += times[i] - 1;
+      for (const auto& times : workload) extra += times[i] - 1;
       if (extra > 0) copies.want(program.steps[i], weighing.steps[i].bytes, extra);
     }
-  for (const auto& passes : design.workloads)
+  for (const auto& workload : design.workloads)
     bench->prepared.push_back(bench->session.prepare(
-        batch, {.passes = passes, .weights = [&](const Step& step, int n) { return copies.get(step, n); }}));
+        batch, {.passes = workload, .weights = [&](const Step& step, int n) { return copies.get(step, n); }}));
   if (!copies.note().empty()) weighing.notes.push_back(copies.note());
 
   const std::vector<Workload> workloads = workloads_of(weighed, design, bench, options.way);
@@ -160,6 +175,7 @@ StepWeighing weigh_steps(const Weighed& weighed, MeterSet& meters, Clock& clock,
                                     .min_seconds = options.visit,
                                     .seed = options.seed,
                                     .device = options.device,
+                                    .variants = true,
                                     .control_trials = 0},
                                    progress);
   divide_latency(weighing.result.workloads.front(), static_cast<double>(design.workloads.front().size()));

@@ -28,7 +28,8 @@ enum class Way {
   loops,
   /// In place: of several passes through the program one has a random half of the steps doubled, by a two-level design in which
   /// every run tells of every step (rows of a Hadamard matrix; Plackett, Burman 1946), and runs with all and with no step
-  /// doubled, which tell of the sum.
+  /// doubled, which tell of the sum. The other passes keep the device in the state in which it runs the program; where one pass
+  /// takes a second, it does that by itself.
   in_place,
 };
 std::string_view name_of(Way way);  ///< "loops", "in_place": keys of a profile's `additivity`
@@ -47,7 +48,7 @@ struct Weighed {
 struct WeighOptions {
   Way way = Way::loops;
   double loop = 0.5;  ///< loops: time of the repeats over that of the program
-  int passes = 4;     ///< in place
+  int passes = 4;     ///< in place; fewer where a run takes a second without them
   int blocks = 1;
   Seconds visit{0};  ///< as BlockOptions::min_seconds
   std::uint64_t seed = 0;
