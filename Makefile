@@ -4,7 +4,7 @@ ARGS ?=
 DEVICE ?=
 export NINJA_STATUS = [%f/%t %es] 
 
-.PHONY: study test build build-cuda bench page peers format clean help
+.PHONY: study test build build-cuda build-floors bench page peers format clean help
 .DEFAULT_GOAL := help
 
 # A tree whose page has its charts, or can have none, needs no new configuration.
@@ -36,6 +36,12 @@ test: ## everything that must hold: the floors, then every test
 	@cmake --build build/release -j $(JOBS)
 	@ctest --preset release -j $(JOBS) $(ARGS)
 
+# What of the benchmarks tells the peers' floors.
+build-floors: build
+	@scripts/setup bench
+	@cmake --preset release $(call untested,release) -DEAQ_BENCHMARKS=ON >/dev/null
+	@cmake --build build/release -j $(JOBS) --target format_bench kernel_bench
+
 bench: ## kernels and tokenizers, by Google Benchmark (ARGS="--benchmark_filter=Int8")
 	@scripts/setup bench
 	@cmake --preset release -DEAQ_BENCHMARKS=ON >/dev/null
@@ -46,7 +52,7 @@ page: build ## the report page in a headless Chromium (screenshots: build/ci/pag
 	@scripts/setup page
 	@web/test/run build/release/eaq build/ci/page
 
-peers: $(if $(findstring cuda,$(ARGS)),build-cuda,build) ## eaq beside the other systems, interleaved in one run (ARGS="--device cuda": on a card)
+peers: $(if $(findstring cuda,$(ARGS)),build-cuda,build-floors) ## eaq beside the other systems, interleaved in one run (ARGS="--device cuda": on a card)
 	@[ -n "$(PEERS_PYTHON)" ] || scripts/setup peers
 	bench/peers/run $(ARGS)
 

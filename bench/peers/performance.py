@@ -3,12 +3,14 @@
 
 usage: bench/peers/performance.py [--check]     --check: exit 1 where the page is not what the files say
 
-A cell's floor is what its processor needs at least: operations over the rate that products reach at their best shape (bf16 and int8
-at rates of their own), or for one row the weights' bytes over what the memory gives. Rates are measured, see RATES_BY.
+A cell's floor is what its processor needs at least (floors.py). Rates are measured within the row's own blocks; where a row has none, those
+of a file beside it count, made at another hour, see RATES_BY.
 """
 import json
 import sys
 from pathlib import Path
+
+from floors import bounding_rate, floor_ms
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS, PAGE, PICTURE = ROOT / "docs" / "results", ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.svg"
@@ -16,45 +18,19 @@ RESULTS, PAGE, PICTURE = ROOT / "docs" / "results", ROOT / "docs" / "performance
 RATES_BY = ("EAQ_BENCH_THREADS=N build/release/format_bench --benchmark_filter='^(fp32|bf16|int8)/(128|4096)/|^fp32/1/768x50257' --benchmark_format=json",
             "build/release/kernel_bench --benchmark_filter=read_memory --benchmark_format=json")
 
-# The two architectures: layers of width 768 with an inner 3072; GPT-2's head has 50257 rows.
-WIDTH, INNER, VOCABULARY = 768, 3072, 50257
-LAYER = 4 * WIDTH * WIDTH + 2 * WIDTH * INNER
-LAYERS = {"distilbert": 6, "gpt2": 12}
-SST2_SENTENCES, SST2_TOKENS = 872, 21943  # as DistilBERT's tokenizer cuts the dev set, [CLS] and [SEP] included
-BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "int8+head": 1}
-
-
-def operations(work):
-    """Multiplications and additions of products and attention in what the cell's `ms` is of; None for what memory bounds."""
-    family = "gpt2" if work.startswith("gpt2") else "distilbert"
-
-    def of(tokens, keys, head_rows):
-        attention = 4 * keys * WIDTH * LAYERS[family] * tokens / (2 if family == "gpt2" else 1)  # causal: half of the keys
-        return 2 * LAYERS[family] * LAYER * tokens + attention + 2 * WIDTH * VOCABULARY * head_rows
-
-    return {"distilbert-b32-s128": lambda: of(32 * 128, 128, 0), "distilbert-b1-s128": lambda: of(128, 128, 0),
-            "sst2-dev": lambda: of(SST2_TOKENS / SST2_SENTENCES, SST2_TOKENS / SST2_SENTENCES, 0),
-            "gpt2-b1-s128": lambda: of(128, 128, 128), "gpt2-b1-s128-last": lambda: of(128, 128, 1), "gpt2-decode": lambda: None}[work]()
-
-
-def floor_ms(work, format, threads, rates):
-    rate = rates.get(str(threads))
-    if not rate:
-        return None
-    count = operations(work)
-    if count is None:
-        weights = LAYERS["gpt2"] * LAYER + VOCABULARY * WIDTH
-        return weights * BYTES[format] / (rate["read_GBps"] * 1e9) * 1e3
-    kind = {"int8+head": "int8", "fp16": "fp32"}.get(format, format)
-    return count / (rate[f"{kind}_GFLOPs"] * 1e9) * 1e3 if rate.get(f"{kind}_GFLOPs") else None
-
-
 def cells_of(result, rates):
-    """(work, format, threads, eaq's ms or None, share of the floor or None, row) of every row."""
+    """(work, format, threads, eaq's ms or None, its share of the floor as {mean, ci95} or None, row) of every row."""
     for row in result["rows"]:
-        ms = row["eaq"] and row["eaq"]["ms"]
-        floor = floor_ms(row["work"], row["format"], row["threads"], rates)
-        yield row["work"], row["format"], row["threads"], ms, floor / ms if floor and ms else None, row
+        work, format, ms = row["work"], row["format"], row["eaq"] and row["eaq"]["ms"]
+        share, rate = (row.get("floor") or {}).get("share"), rates.get(str(row["threads"]), {}).get(bounding_rate(work, format))
+        if not share and ms and rate:
+            share = {"mean": floor_ms(work, format, rate) / ms, "ci95": None}
+        yield work, format, row["threads"], ms, share, row
+
+
+def percent(share):
+    """Half of the interval behind it, where it was measured beside eaq."""
+    return f"{100 * share['mean']:.0f} %" + (f" ±{50 * (share['ci95'][1] - share['ci95'][0]):.0f}" if share["ci95"] else "")
 
 
 def number(x):
@@ -69,7 +45,7 @@ def table(result, rates):
         interval = f" [{ratio['ci95'][0]:.2f}, {ratio['ci95'][1]:.2f}]" if ratio and ratio["ci95"] else ""
         own = time(row["eaq"]) if ms else (row["eaq"] or {}).get("does_not_count", "-")
         lines.append(f"| {work} | {kind} | {threads} | {own} | {time(best) + ' ' + best['name'] if best else '-'} | "
-                     f"{format(ratio['mean'], '.2f') + interval if ratio else '-'} | {number(share * ms) if share else '-'} | {f'{100 * share:.0f} %' if share else '-'} |")
+                     f"{format(ratio['mean'], '.2f') + interval if ratio else '-'} | {number(share['mean'] * ms) if share else '-'} | {percent(share) if share else '-'} |")
     return "\n".join(lines)
 
 
@@ -86,7 +62,7 @@ def title_of(result):
 
 def picture(found):
     """Bars, one a cell that has a floor: the share reached, and a mark where the best of the others stands."""
-    bars = [(title, f"{work} {format}, {threads} thread{'s' if threads != 1 else ''}", share, share * ms / best if best else None)
+    bars = [(title, f"{work} {format}, {threads} thread{'s' if threads != 1 else ''}", share["mean"], share["mean"] * ms / best if best else None)
             for title, cells in found for work, format, threads, ms, share, best in cells if share]
     height, left, width, top = 18, 290, 420, 34
     out, y, last = [], top, None
@@ -111,17 +87,17 @@ def page(results):
     parts = ["# How fast on a processor, beside others", "",
              "Drawn by `bench/peers/performance.py` from the files named below; nothing here is written by hand. How it is measured: "
              "[bench/peers](../bench/peers/README.md). A ratio above 1 says that eaq is ahead. The floor is what the processor needs at least: operations "
-             "over the rate of products at their best shape, or for decoding the weights' bytes over what the memory gives, at that count of threads.", "",
+             "over the rate of products at a large shape, or for decoding the weights' bytes over what the memory gives, at that count of threads.", "",
              "![Share of the floor by cell](performance.svg)", "",
-             "Blue: eaq's share of the floor. The orange mark: that of the fastest of the others. A share above 100 % says that the machine, which others use too, "
-             "was slower while its rates were measured.", ""]
+             "Blue: eaq's share of the floor. The orange mark: that of the fastest of the others. A share with an interval comes from rates measured in turn with eaq, "
+             "in the same blocks; one without from rates of another hour: above 100 % the machine, which others use too, was slower then.", ""]
     for path, result, rates in results:
         parts += [f"## {title_of(result)}", "", f"[{path.name}](results/{path.name}); `{' '.join(result['command'])}`. "
                   f"Load before and after: {result['machine']['load_before']:.1f}, {result['machine']['load_after']:.1f}.", "", table(result, rates), ""]
         if rates:
             parts += ["Rates: " + "; ".join(f"{threads} thread{'s' if threads != '1' else ''}: fp32 {rate['fp32_GFLOPs']:.0f}, bf16 {rate['bf16_GFLOPs']:.0f} GFLOP/s, "
                                             f"int8 {rate['int8_GFLOPs']:.0f} G operations/s, memory {rate['read_GBps']:.1f} GB/s" for threads, rate in rates.items()) + ".", ""]
-    parts += ["Rates are measured by", "", *(f"    {command}" for command in RATES_BY), ""]
+    parts += ["Rates of another hour are measured by", "", *(f"    {command}" for command in RATES_BY), ""]
     return "\n".join(parts)
 
 

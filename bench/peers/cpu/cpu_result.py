@@ -10,7 +10,7 @@ def key(row):
 def make_row(work, format, threads, records, screened, blocks, kernels=None):
     """A cell's `ms` comes from the blocks, with its interval; who was screened only has that one visit's and says so."""
     row = {"work": work.name, "format": format, "threads": threads, "eaq": None, "peers": [], "time_ratio": None, "energy_ratio": None,
-           "energy_unavailable": "times only: this comparison reads no energy meter", "best_peer": None,
+           "energy_unavailable": "times only: this comparison reads no energy meter", "best_peer": None, "floor": None,
            "ms_per": "token" if work.phase == "decode" else "sentence" if work.whole_set else "batch", "blocks": blocks}
     for record in records:
         cell = {**record, "ms": None, "mJ_per_sample": None}
@@ -24,6 +24,9 @@ def make_row(work, format, threads, records, screened, blocks, kernels=None):
             row["eaq"] = cell
         else:
             row["peers"].append(cell)
+    if blocks and "floor" in blocks[0]:
+        floor = time_of(blocks, "floor")
+        row["floor"] = {"ms": floor["mean"], "ms_ci95": floor["ci95"], "share": ratio(blocks, "floor", "eaq") if "eaq" in blocks[0] else None}
     timed = [cell for cell in row["peers"] if cell["ms"] is not None and "does_not_count" not in cell]
     in_blocks = [cell for cell in timed if not cell.get("screened")] or timed
     if in_blocks:

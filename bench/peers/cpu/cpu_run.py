@@ -5,8 +5,8 @@ usage: bench/peers/run [--models DIR] [--works NAMES] [--formats NAMES] [--threa
   --models DIR    a folder with gpt2-small/ and distilbert-sst2/; without it, random weights of true shape are written to a temporary one
   --merge FILE    an earlier result of this machine: its rows are kept and not run again (--again runs the chosen ones anew)
 
-Each peer runs in a process of its own. All are screened in one short visit; eaq and the fastest peers are then visited in blocks, every
-block in order and in reverse, until the ratio is known to --precision. The result (schema eaq.peers/1) is written after every row.
+Each peer runs in a process of its own. All are screened in one short visit; eaq, the fastest peers and what the processor gives (the floor,
+by the benchmarks beside eaq) are then visited in blocks, every block in order and in reverse, until the ratio is known to --precision. The result (schema eaq.peers/1) is written after every row.
 """
 import argparse
 import json
@@ -25,6 +25,7 @@ from contestants import THREADS, Unavailable
 from cpu_result import earlier_rows, make_row, merged, table
 from crew import Process, end_all, kinds
 from eaq_on_cpu import EaqOnCpu
+from floor import Floor
 from peer import NOT_MEANT, Task
 from peers import say
 from statistics_of_blocks import ratio, time_of
@@ -96,6 +97,7 @@ class Row:
     def __init__(self, source, format, threads, scratch, args):
         self.source, self.work, self.format, self.threads, self.scratch, self.args = source, source.work, format, threads, scratch, args
         self.ready, self.records, self.screened, self.blocks, self.interrupted = {}, [], {}, [], False
+        self.floor = None
         self.began = time.monotonic()
 
     def fail(self, record, reason):
@@ -121,6 +123,12 @@ class Row:
             self.judge(record, one, one.answers(self.source.reference, self.source.batches))
         except (Unavailable, RuntimeError) as reason:
             self.fail(record, f"not available: {reason}")
+
+    def prepare_floor(self):
+        try:
+            self.floor = Floor(self.work, self.format, self.threads, self.args.eaq.parent)
+        except Unavailable as reason:
+            say(f"  floor: {reason}")
 
     def task(self):
         return Task(self.work, base(self.format), self.threads, self.source.folder.resolve(), [], (self.args.cache / self.source.folder.name).resolve())
@@ -171,8 +179,12 @@ class Row:
     def visit(self, name, seconds):
         """A contestant that fails in a visit is out of the row, with the reason."""
         try:
-            return self.ready[name].visit(seconds)
+            return (self.floor if name == Floor.name else self.ready[name]).visit(seconds)
         except (Unavailable, RuntimeError) as reason:
+            if name == Floor.name:
+                self.floor = None
+                say(f"  floor: {reason}")
+                return None
             self.drop(name)
             self.fail(next(record for record in self.records if record["name"] == name), f"failed in a visit: {reason}")
             return None
@@ -214,14 +226,17 @@ class Row:
 
     def run_blocks(self):
         while len(self.blocks) < self.args.blocks or (len(self.blocks) < self.args.max_blocks and not self.precise()):
-            visits = {name: [] for name in self.ready}
-            for name in peers.order_of_block(list(self.ready), len(self.blocks)):
-                if name in self.ready:
+            visits = {name: [] for name in self.visited()}
+            for name in peers.order_of_block(list(visits), len(self.blocks)):
+                if name in self.visited():
                     visits[name].append(self.visit(name, self.args.min_seconds))
             self.blocks.append(visits)
-            gone = set(self.blocks[0]) - set(self.ready)
+            gone = set(self.blocks[0]) - set(self.visited())
             self.blocks = [{name: times for name, times in block.items() if name not in gone} for block in self.blocks]
             say(f"  block {len(self.blocks)}: " + ", ".join(f"{name} {sum(times) / len(times):.4g} ms" for name, times in self.blocks[-1].items()))
+
+    def visited(self):
+        return [*self.ready, *([Floor.name] if self.floor else [])]
 
     def precise(self):
         """Whether the ratio's interval is narrow enough."""
@@ -236,6 +251,7 @@ class Row:
         try:
             if self.args.eaq:
                 self.prepare_eaq()
+                self.prepare_floor()
             self.prepare_peers()
             self.screen()
             self.run_blocks()

@@ -17,6 +17,7 @@ from answers import base, verdict
 from contestants import Unavailable
 from cpu_run import Row, arguments, chosen, main, who_goes_on
 from eaq_on_cpu import EaqOnCpu
+from floor import Floor
 from peer import NOT_MEANT, Peer, Task, made
 from works import WORKS
 
@@ -117,6 +118,55 @@ class Blocks(unittest.TestCase):
         quietly(row.run_blocks)
         self.assertTrue(all(set(block) == {"eaq", "peer"} for block in row.blocks))
         self.assertIn("out of memory", row.records[2]["does_not_count"])
+
+
+# A benchmark for tests: says what it was asked, and two rates.
+BENCHMARK = """#!/bin/sh
+echo "$EAQ_BENCH_THREADS $*" >> "$0.asked"
+echo '{"benchmarks": [{"GFLOP/s": 100.0, "GB/s": 10.0}, {"GFLOP/s": 200.0, "GB/s": 20.0}]}'
+"""
+
+
+class Floors(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.benchmarks = Path(self.folder.name)
+        for name in ("format_bench", "kernel_bench"):
+            (self.benchmarks / name).write_text(BENCHMARK)
+            (self.benchmarks / name).chmod(0o755)
+
+    def test_products_are_bounded_by_operations_and_a_token_by_bytes(self):
+        # A layer is 7,077,888 weights, twelve of them and a head of 38,597,376.
+        weights = 12 * 7_077_888 + 38_597_376
+        self.assertAlmostEqual(Floor(WORK["gpt2-decode"], "int8+head", 2, self.benchmarks).visit(0.5), weights / 20e9 * 1e3)
+        self.assertAlmostEqual(Floor(WORK["gpt2-decode"], "bf16", 2, self.benchmarks).visit(0.5), 2 * weights / 20e9 * 1e3)
+        operations = 2 * 128 * weights + 2 * 128 * 128 * 768 * 12
+        self.assertAlmostEqual(Floor(WORK["gpt2-b1-s128"], "int8+head", 1, self.benchmarks).visit(0.5), operations / 200e9 * 1e3)
+        asked = (self.benchmarks / "format_bench.asked").read_text()
+        self.assertIn("1 --benchmark_filter=^int8/4096/", asked)
+        self.assertIn("threads:2/", (self.benchmarks / "kernel_bench.asked").read_text())
+
+    def test_a_row_tells_its_share_with_an_interval_and_no_peer_of_that_name(self):
+        row = row_of(eaq=Contestant(10.0), peer=Contestant(11.0))
+        row.floor = Contestant(8.0)
+        quietly(row.run_blocks)
+        made = cpu_result.make_row(row.work, "fp32", 2, row.records, row.screened, row.blocks)
+        self.assertAlmostEqual(made["floor"]["ms"], 8.0)
+        self.assertAlmostEqual(made["floor"]["share"]["mean"], 0.8)
+        self.assertIsNotNone(made["floor"]["share"]["ci95"])
+        self.assertEqual((made["best_peer"], [cell["name"] for cell in made["peers"]]), ("peer", ["peer"]))
+
+    def test_a_row_goes_on_without_one(self):
+        row = row_of(eaq=Contestant(10.0), peer=Contestant(11.0))
+        row.floor = Contestant(8.0, 8.0, 8.0, Unavailable("gone"))
+        quietly(row.run_blocks)
+        made = cpu_result.make_row(row.work, "fp32", 2, row.records, row.screened, row.blocks)
+        self.assertIsNone(made["floor"])
+        self.assertEqual(len(row.blocks), 8)
+        (self.benchmarks / "kernel_bench").unlink()
+        with self.assertRaisesRegex(Unavailable, "EAQ_BENCHMARKS"):
+            Floor(WORK["gpt2-decode"], "fp32", 1, self.benchmarks)
 
 
 class Answers(unittest.TestCase):
