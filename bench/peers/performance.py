@@ -19,18 +19,20 @@ RATES_BY = ("EAQ_BENCH_THREADS=N build/release/format_bench --benchmark_filter='
             "build/release/kernel_bench --benchmark_filter=read_memory --benchmark_format=json")
 
 def cells_of(result, rates):
-    """(work, format, threads, eaq's ms or None, its share of the floor as {mean, ci95} or None, row) of every row."""
+    """(work, format, threads, eaq's ms or None, its share of the floor as {mean, ci95, beside: measured in the row} or None, row) of every row."""
     for row in result["rows"]:
         work, format, ms = row["work"], row["format"], row["eaq"] and row["eaq"]["ms"]
         share, rate = (row.get("floor") or {}).get("share"), rates.get(str(row["threads"]), {}).get(bounding_rate(work, format))
-        if not share and ms and rate:
-            share = {"mean": floor_ms(work, format, rate) / ms, "ci95": None}
+        if share:
+            share = {**share, "beside": True}
+        elif ms and rate:
+            share = {"mean": floor_ms(work, format, rate) / ms, "ci95": None, "beside": False}
         yield work, format, row["threads"], ms, share, row
 
 
 def percent(share):
-    """Half of the interval behind it, where it was measured beside eaq."""
-    return f"{100 * share['mean']:.0f} %" + (f" ±{50 * (share['ci95'][1] - share['ci95'][0]):.0f}" if share["ci95"] else "")
+    """Where it was measured beside eaq half of the interval stands behind it; one block has none."""
+    return f"{100 * share['mean']:.0f} %" + (f" ±{50 * (share['ci95'][1] - share['ci95'][0]):.0f}" if share["ci95"] else " ±?" if share["beside"] else "")
 
 
 def number(x):

@@ -89,13 +89,13 @@ void fuse_norm_linear(Program& program) {
   }
 }
 
-void fuse_linear_attention(Program& program) {
+void fuse_linear_attention(Program& program, bool (*together)(const Program&, const LinearOp&, const AttentionOp&)) {
   auto& steps = program.steps;
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
     auto* linear = std::get_if<LinearOp>(&steps[i].op);
     const auto* attention = std::get_if<AttentionOp>(&steps[i + 1].op);
     if (linear == nullptr || attention == nullptr || attention->in != linear->out) continue;
-    if (readers_of(program, linear->out) != 1) continue;
+    if (readers_of(program, linear->out) != 1 || !together(program, *linear, *attention)) continue;
     linear->attention = *attention;
     steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i + 1));
   }

@@ -17,8 +17,9 @@ void select_early(Program& program);
 
 /// norm, then linear -> one step, where nobody else reads what was normed.
 void fuse_norm_linear(Program& program);
-/// linear, then attention over what it made -> one step, where nobody else reads that.
-void fuse_linear_attention(Program& program);
+/// linear, then attention over what it made -> one step, where nobody else reads that and `together` says that both are worth
+/// one.
+void fuse_linear_attention(Program& program, bool (*together)(const Program&, const LinearOp&, const AttentionOp&));
 /// Of one row a sequence the first and the last are that row: nothing is left to select.
 void drop_select(Program& program);
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <type_traits>
 
 #include "eaq/backend/backend.h"
@@ -39,6 +40,11 @@ double attended_pairs(const AttentionOp& op, const Batch& batch) {
     pairs += op.causal ? queries * past + queries * (queries + 1) / 2 : queries * (past + rows);
   }
   return pairs;
+}
+
+// Rows of a cache that attention reads, in elements.
+double cached_elements(const AttentionOp& op, const Batch& batch) {
+  return std::accumulate(batch.past.begin(), batch.past.end(), 0.0) * 2 * op.heads * op.head_dim;
 }
 
 double flops_of(const AttentionOp& op, const Batch& batch) {
@@ -87,9 +93,9 @@ StepCost cost_of(const Step& step, std::span<const ValueInfo> values, const Batc
   const auto rows = [&](Value v) {
     return static_cast<double>(values[static_cast<std::size_t>(v)].rows == RowsPer::token ? batch.rows() : batch.sequences());
   };
+  const auto element = [&](Value v) { return static_cast<double>(size_of(values[static_cast<std::size_t>(v)].dtype)); };
   const auto bytes = [&](Value v) {
-    const ValueInfo& info = values[static_cast<std::size_t>(v)];
-    return rows(v) * static_cast<double>(info.width) * static_cast<double>(size_of(info.dtype));
+    return rows(v) * static_cast<double>(values[static_cast<std::size_t>(v)].width) * element(v);
   };
   StepCost cost;
   for (const Value v : reads_of(step.op)) cost.bytes += bytes(v);
@@ -103,9 +109,13 @@ StepCost cost_of(const Step& step, std::span<const ValueInfo> values, const Batc
           cost.flops = outputs * (2 * k + (op.bias ? 1 : 0));
           cost.bytes += static_cast<double>(op.product->bytes());
           if (op.normed != no_value) cost.bytes -= bytes(op.normed);  // norms on the way
-          if (op.attention) cost.flops += flops_of(*op.attention, batch);
+          if (op.attention) {
+            cost.flops += flops_of(*op.attention, batch);
+            cost.bytes += cached_elements(*op.attention, batch) * element(op.out) - bytes(op.out);  // nor does that lie anywhere
+          }
         } else if constexpr (std::is_same_v<T, AttentionOp>) {
           cost.flops = flops_of(op, batch);
+          cost.bytes += cached_elements(op, batch) * element(op.in);
         } else if constexpr (std::is_same_v<T, NormOp>) {
           cost.flops = outputs * 8;
         } else if constexpr (std::is_same_v<T, EmbeddingOp>) {

@@ -180,9 +180,13 @@ struct Session::State {
       watch.listener->on_step(name_of(step.kind), step.format, start, monotonic_clock().now());
     }
     if (watch.probe == nullptr) return;
+    // What a fused step may leave unwritten is no result of it.
     const auto* linear = std::get_if<LinearOp>(&step.op);
+    const auto on_the_way = [&](Value v) {
+      return linear != nullptr && (v == linear->normed || (linear->attention && v == linear->out));
+    };
     for (const Value v : writes_of(step.op))
-      if (linear == nullptr || v != linear->normed) (*watch.probe)(step, frame.values[static_cast<std::size_t>(v)]);
+      if (!on_the_way(v)) (*watch.probe)(step, frame.values[static_cast<std::size_t>(v)]);
   }
 
   // The head alone can be cut into rows: it must be the last step, row-wise, and read a value of a row per token.

@@ -97,7 +97,6 @@ TEST_P(OnDevice, PreparedBatchesGiveWhatRunGives) {
   }
 }
 
-// Greedy decoding on the device, where it offers that, chooses what the logits of each step say.
 TEST_P(OnDevice, StepsThatRunMoreOftenOverOtherCopiesChangeNoAnswer) {
   for (const std::string& name : {tiny_gpt2, tiny_distilbert}) {
     const Model model = open_model(name);
@@ -121,6 +120,7 @@ TEST_P(OnDevice, StepsThatRunMoreOftenOverOtherCopiesChangeNoAnswer) {
   }
 }
 
+// Greedy decoding on the device, where it offers that, chooses what the logits of each step say.
 TEST_P(OnDevice, FeedingBackEqualsChoosingOnTheHost) {
   const auto model = packed(tiny_gpt2, "fp32", GetParam());
   if (!can_feed_back(model->device())) GTEST_SKIP() << GetParam() << " does not feed back";
@@ -153,6 +153,31 @@ TEST_P(OnDevice, FeedingBackEqualsChoosingOnTheHost) {
   device.rewind(*prepared);
   device.submit(*prepared);
   EXPECT_EQ(device.fed_back(*prepared), first);
+}
+
+// Token after token until the cache is full: what a step reads ahead of the step before it must be what that left.
+TEST_P(OnDevice, DecodingInSixteenBitsIsThatOfStepsWithoutFusions) {
+  for (const auto& [format, tolerance] : {std::pair{"bf16", 3e-2}, {"fp16", 4e-3}}) {
+    const auto model = packed(tiny_gpt2, format, GetParam());
+    if (!can_feed_back(model->device())) GTEST_SKIP() << GetParam() << " does not feed back";
+    constexpr std::int32_t prompt = 6, capacity = 24;
+    SessionOptions options{.logits = Logits::last, .cache_sequences = 1, .cache_capacity = capacity, .fusions = false};
+    Session plain(model, options);
+    options.fusions = options.feeds_back = true;
+    Session fused(model, options);
+    OwnedBatch batch = make_batch(random_sequences(model->graph(), {prompt}));
+    batch.past = {0};
+    logits_of(plain, batch.view());
+    logits_of(fused, batch.view());
+    batch.row_begin = {0, 1}, batch.ids = {3}, batch.positions = batch.past = {prompt};
+    PreparedBatch prepared = fused.prepare(batch.view());
+    for (std::int32_t i = prompt; i < capacity; ++i) {
+      batch.positions = batch.past = {i};
+      const auto wanted = logits_of(plain, batch.view()), got = on_host(*model->device().context, fused.submit(prepared));
+      ASSERT_LE(relative_error(got, wanted), tolerance) << format << ", position " << i;
+      batch.ids = fused.fed_back(prepared);
+    }
+  }
 }
 
 TEST_P(OnDevice, EveryStepHasATimeOfItsOwn) {

@@ -188,8 +188,10 @@ std::string_view attention(CudaContext& context, const AttentionCall& call);
 
 /// The product that makes `attention.qkv`, which is not written, and the attention by one kernel, where there is one for that: a
 /// decoding step in 16 bits on sm_90. Returns its name; nothing is submitted where that is empty. What is submitted just before
-/// may write the product's x, but neither the cache nor the batch's numbers.
+/// may write the product's x, but no row of the cache before `past`, and not the batch's numbers.
 std::string_view multiply_and_attend(CudaContext& context, const GemmCall& product, const AttentionCall& attention);
+/// Whether there is one for rows of so many elements of a type and such heads, on a card and for a batch that suit.
+bool can_multiply_and_attend(std::int64_t k, int head_dim, DType dtype);
 
 // ---- Logits
 

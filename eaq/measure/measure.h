@@ -283,7 +283,7 @@ struct BlockOptions {
   ZoneRole device = ZoneRole::cpu;  ///< what computes: chooses the headline zone
   std::size_t hottest = 0;          ///< the workload that warms up
   /// Workloads are variants of one, which draw much the same power: each warms up by a single run, and where that outlasts a
-  /// visit, no other is dropped before it.
+  /// visit, and the sensor's memory by far, no other is dropped before it.
   bool variants = false;
   Seconds warm_up_bound{10};            ///< give up waiting for flat slopes after this
   std::int64_t warm_up_iterations = 0;  ///< above 0: this fixed count in place of flat slopes

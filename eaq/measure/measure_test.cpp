@@ -200,8 +200,11 @@ TEST(MeasureBlocks, VariantsOfOneProgramRunOnceToWarmUpAndOnceAVisitThatTheyOutl
     const MeasureResult r =
         measure_blocks(lab.workloads, lab.meters, lab.clock,
                        {.blocks = 2, .min_seconds = Seconds(1), .hottest = 0, .variants = variants, .control_trials = 0});
-    for (const Visit& v : r.visits)
-      if (v.workload != idle_workload) EXPECT_EQ(v.iterations, 1);
+    for (const Visit& v : r.visits) {
+      if (v.workload != idle_workload) {
+        EXPECT_EQ(v.iterations, 1);
+      }
+    }
     EXPECT_EQ(runs[1], variants ? 1 + 4 : 2 + 2 * 4);
   }
 }

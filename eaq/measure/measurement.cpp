@@ -180,6 +180,7 @@ void Measurement::visit(std::size_t workload, int block, int position, const Vis
   } while (clock_.now() - begun < plan.length && v.iterations != plan.iterations);
   if (w.ahead > 0) w.finish(), end_of_run();
   v.end = since_start(ended);
+  typical_[workload] = (v.end - v.start) / static_cast<double>(v.iterations);  // the first pass's may have held a recording
   auto& all = latencies_ms_[workload];
   all.insert(all.end(), latencies.begin(), latencies.end());
   if (const std::size_t half = latencies.size() / 2; half > 0) {

@@ -29,7 +29,7 @@ class Measurement {
   std::optional<Seconds> period() const;
   /// How long the headline still shows what ran before: of a sampled power its window and lag, of a counter its lag.
   Seconds memory() const;
-  Seconds typical(std::size_t w) const { return typical_[w]; }  ///< one run, as the first passes took
+  Seconds typical(std::size_t w) const { return typical_[w]; }  ///< one run, as the latest visit or the first passes took
 
   void warm_up(std::size_t workload, std::int64_t iterations);
   void first_pass(std::int64_t iterations);  ///< every workload: pages, caches, plans

@@ -130,7 +130,7 @@ TableText fitted(const std::vector<PartGroup>& parts) {
   return costs(cut(parts), 0, false);
 }
 
-// Rows that are one kernel with another have nothing of their own to show.
+// Rows that are one step with another have nothing of their own to show.
 std::vector<PartGroup> weighed(std::vector<PartGroup> parts) {
   for (PartGroup& part : parts) std::erase_if(part.rows, [](const SiteRecord* row) { return !cost_of(*row); });
   std::erase_if(parts, [](const PartGroup& part) { return part.rows.empty(); });
@@ -284,7 +284,7 @@ TableText row_table(const Profile& profile) {
                          const ImpactRecord* impact = impact_in(r, format);
                          return impact != nullptr ? kl_text(*impact) : std::string();
                        })});
-  columns.push_back({"one kernel with", text([](const SiteRecord& r) { return r.fused_into; })});
+  columns.push_back({"one step with", text([](const SiteRecord& r) { return r.fused_into; })});
   return table_from(rows, columns);
 }
 

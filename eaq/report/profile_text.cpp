@@ -208,7 +208,7 @@ std::string fused_line(const Profile& profile) {
       if (host.name == into) into = host.label;
     text += (text.empty() ? "" : ", ") + part.label + " (in " + into + ")";
   }
-  return text.empty() ? "" : "One kernel with another, and counted there: " + text + ".";
+  return text.empty() ? "" : "One step with another, and counted there: " + text + ".";
 }
 
 Lines closing(const Profile& profile) {

@@ -195,7 +195,7 @@ struct ImpactRecord {
 /// A site or another step.
 struct SiteRecord {
   std::string site, kind, format;
-  std::string fused_into;  ///< the row it is one kernel with: its time and joules stand there, and this row has none
+  std::string fused_into;  ///< the row it is one step with: its time and joules stand there, and this row has none
   std::int64_t parameters = 0;
   double bytes = 0, flops = 0;
   std::optional<Figure> time_ms;               ///< by loops

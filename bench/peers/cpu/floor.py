@@ -25,8 +25,9 @@ class Floor:
 
     def visit(self, seconds):
         """Milliseconds that the work would take at the best rate of this visit."""
-        done = subprocess.run([self.program, f"--benchmark_filter={self.wanted}", f"--benchmark_min_time={seconds / 2}", "--benchmark_format=json"],
-                              capture_output=True, text=True, env={**os.environ, "EAQ_BENCH_THREADS": str(self.threads)})
-        if done.returncode != 0 or not done.stdout.strip():
-            raise Unavailable(f"{self.program.name} {self.wanted}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
-        return floor_ms(self.work, self.format, max(row[self.counter] for row in json.loads(done.stdout)["benchmarks"]))
+        command = [self.program, f"--benchmark_filter={self.wanted}", f"--benchmark_min_time={seconds / 2}", "--benchmark_format=json"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "EAQ_BENCH_THREADS": str(self.threads)})
+            return floor_ms(self.work, self.format, max(row[self.counter] for row in json.loads(done.stdout)["benchmarks"]))
+        except (OSError, KeyError, ValueError) as error:  # it does not run, or says something else
+            raise Unavailable(f"{self.program.name} {self.wanted} gave no rate: {error}")

@@ -145,6 +145,14 @@ void fetch_weights_ahead(Program& program) {
   }
 }
 
+// In decoding: what one kernel can do, of the sizes and types that a Program tells.
+bool are_together(const Program& program, const LinearOp& linear, const AttentionOp& attention) {
+  const auto info = [&](Value v) -> const ValueInfo& { return program.values[static_cast<std::size_t>(v)]; };
+  return kernel_cuda::can_multiply_and_attend(info(linear.in).width, attention.head_dim, info(linear.in).dtype) &&
+         info(linear.out).dtype == info(linear.in).dtype;
+}
+void fuse_decoding_attention(Program& program) { fuse_linear_attention(program, are_together); }
+
 class CudaRecording final : public Recording {
  public:
   explicit CudaRecording(std::unique_ptr<kernel_cuda::CudaGraph> graph) : graph_(std::move(graph)) {}
@@ -160,7 +168,7 @@ constexpr Fusion fusion_table[] = {{"drop-select", drop_select, true},
                                    {"linear+activation", fuse_activation},
                                    {"linear+residual", fuse_residual},
                                    {"norm+linear", fuse_norm_linear, true},
-                                   {"linear+attention", fuse_linear_attention, true}};
+                                   {"linear+attention", fuse_decoding_attention, true}};
 
 class CudaBackend final : public Backend {
  public:

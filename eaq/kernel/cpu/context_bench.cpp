@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <numeric>
 #include <thread>
 
@@ -57,7 +58,17 @@ void read_memory(benchmark::State& state) {
       benchmark::Counter(1e-9 * bytes * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
   state.SetLabel(cpu_info().model);
 }
-BENCHMARK(read_memory)->ArgName("threads")->RangeMultiplier(2)->Range(1, 16)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+// By powers of two; or as many threads as EAQ_BENCH_THREADS says.
+void counts_of_threads(benchmark::internal::Benchmark* of) {
+  of->ArgName("threads")->UseRealTime()->Unit(benchmark::kMillisecond);
+  const char* asked = std::getenv("EAQ_BENCH_THREADS");
+  if (asked != nullptr && std::atoi(asked) > 0)
+    of->Arg(std::atoi(asked));
+  else
+    of->RangeMultiplier(2)->Range(1, 16);
+}
+BENCHMARK(read_memory)->Apply(counts_of_threads);
 
 }  // namespace
 }  // namespace eaq

@@ -87,6 +87,11 @@ std::string_view attention(CudaContext& context, const AttentionCall& call) {
   return attention_plain(context, call), "eaq attention, f32";
 }
 
+bool can_multiply_and_attend(std::int64_t k, int head_dim, DType dtype) {
+  return k <= most_row_attention_k && k % 8 == 0 && head_dim <= 128 && head_dim % 8 == 0 &&
+         (dtype == DType::f16 || dtype == DType::bf16);
+}
+
 std::string_view multiply_and_attend(CudaContext& context, const GemmCall& product, const AttentionCall& attention) {
   if (!fits_row_attention(context, product, attention)) return "";
   row_attention(context, product, attention);

@@ -1,5 +1,5 @@
 // How kernels are launched: all in one way, so that each may begin while the one before it drains (programmatic dependent launch,
-// from Hopper on). Every kernel therefore calls wait_for_earlier_kernel() before it touches memory.
+// from Hopper on). Every kernel therefore calls wait_for_earlier_kernel() before it touches what the one before it may.
 #pragma once
 
 #include <cuda_runtime.h>

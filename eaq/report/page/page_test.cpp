@@ -151,7 +151,7 @@ TEST(Page, TheOriginalStudysFiguresStandInAColumnOfTheirOwn) {
 TEST(Page, OfAProfileHasEverySitesFigures) {
   const std::string seen = without_scripts(html_page({input_of(small_profile())}, {}));
   for (const char* part : {"transformer.h.0.mlp.c_fc", "0.123 \u00b10.003", "3.00 \u00b10.20", "25.0",
-                           "1.5e-03 [5.0e-04, 2.5e-03] ~", "-10.0 % [-15.0, -5.0]", "one kernel with transformer.h.0.mlp.c_fc",
+                           "1.5e-03 [5.0e-04, 2.5e-03] ~", "-10.0 % [-15.0, -5.0]", "one step with transformer.h.0.mlp.c_fc",
                            "0.500 pJ a flop", "quantise", "31 % of the joules", "Energy roofline"})
     EXPECT_TRUE(has(seen, part)) << part;
 }

@@ -42,7 +42,7 @@ PageTable sites_table(const Profile& profile) {
   for (const char* name : {"KL ablated", "parameters", "bytes", "flops", "notes"}) table.header.emplace_back(name);
   bool emulated = false;
   for (const SiteRecord& s : profile.sites) {
-    std::string notes = s.fused_into.empty() ? "" : "one kernel with " + s.fused_into + ", where its time and joules stand";
+    std::string notes = s.fused_into.empty() ? "" : "one step with " + s.fused_into + ", where its time and joules stand";
     for (const std::string& note : s.notes) notes += (notes.empty() ? "" : "; ") + note;
     auto& row = table.rows.emplace_back();
     row = {s.site,

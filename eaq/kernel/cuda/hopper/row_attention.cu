@@ -17,7 +17,7 @@ constexpr int threads = 256, warps = threads / 32, blocks = 8;  // blocks: of a 
 constexpr int all_warps = blocks * warps;                       // of a head
 constexpr int keys_a_turn = all_warps * keys_at_once;
 constexpr int most_held = 3;  // of eight elements, that a lane has of a row of the weight
-constexpr int a_warp = most_held * 32 * 8;
+static_assert(most_held * 32 * 8 == most_row_attention_k);
 
 // As it is in the cache.
 template <Storage S>
@@ -210,9 +210,9 @@ __global__ void __launch_bounds__(threads) row_attention_kernel(FewRows f, Atten
 
 bool fits_row_attention(const CudaContext& context, const GemmCall& p, const AttentionCall& a) {
   const auto of_one_type = [&](DType dtype) { return dtype == p.w.dtype; };
-  return context.architecture() == 90 && fits_few_rows(p) && p.x.rows == 1 && p.x.cols <= a_warp && p.w.dtype != DType::f32 &&
-         p.activation == Activation::none && p.residual == nullptr && a.cache.keys != nullptr && a.past != nullptr &&
-         a.rows == 1 && a.sequences == 1 && a.mask == nullptr && a.shown == nullptr && a.head_dim <= 128 && moves_eight(a) &&
+  return context.architecture() == 90 && can_multiply_and_attend(p.x.cols, a.head_dim, p.w.dtype) && fits_few_rows(p) &&
+         p.x.rows == 1 && p.activation == Activation::none && p.residual == nullptr && a.cache.keys != nullptr &&
+         a.past != nullptr && a.rows == 1 && a.sequences == 1 && a.mask == nullptr && a.shown == nullptr && moves_eight(a) &&
          of_one_type(a.cache.dtype) && of_one_type(a.out.dtype) && of_one_type(a.qkv.dtype) &&
          p.w.rows == 3 * a.heads * a.head_dim;
 }

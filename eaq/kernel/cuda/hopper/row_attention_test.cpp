@@ -18,6 +18,7 @@ struct Shape {
   std::int64_t k;
   int past;
   bool norms = true, biased = true;
+  int free_after = 2;  // rows of the cache
 };
 
 template <class T>
@@ -27,7 +28,7 @@ class Step {
       : context(of),
         s(shape),
         width(shape.heads * shape.head_dim),
-        capacity(shape.past + 3),
+        capacity(shape.past + 1 + shape.free_after),
         x(of, 1, s.k, s.k + 8, 2, 1),
         w(of, 3 * width, s.k, s.k + 16, 1 / std::sqrt(static_cast<float>(s.k)), 2),
         bias(of, 1, 3 * width, 3 * width, 1, 3),
@@ -148,7 +149,12 @@ void expect_steps_as_in_double() {
                              {5, 72, 360, 19},
                              {12, 64, 768, 200, false, true},
                              {12, 64, 768, 200, true, false},
-                             {16, 128, 768, 600, false, false}}) {
+                             {16, 128, 768, 600, false, false},
+                             {4, 16, 64, 33},
+                             {7, 24, 168, 511},
+                             {3, 120, 360, 64},
+                             {12, 64, 768, 255, true, true, 0},
+                             {12, 64, 768, 256, true, true, 0}}) {
     SCOPED_TRACE(std::to_string(shape.heads) + " heads of " + std::to_string(shape.head_dim) + ", k " + std::to_string(shape.k) +
                  ", after " + std::to_string(shape.past));
     const Step<T> step(*card, shape);
