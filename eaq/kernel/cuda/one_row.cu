@@ -11,8 +11,6 @@ namespace eaq::kernel_cuda {
 namespace {
 
 constexpr int threads = 256, warps = threads / 32;
-constexpr int most_held = 3;                // of eight elements, that a lane has of a row
-constexpr int a_warp = most_held * 32 * 8;  // elements
 
 // Sharers: warps that share outputs, each with a part of k; with a norm it is one.
 template <int Outputs, int Sharers, Storage S>
@@ -24,15 +22,15 @@ __global__ void __launch_bounds__(threads) one_row_kernel(FewRows f) {
   const auto place = [&](int i) { return ((i * Sharers + warp % Sharers) * 32 + lane) * 8; };
   const bool norms = Sharers == 1 && f.norm.gamma != nullptr;
 
-  Packed w[most_held][Outputs], gamma[most_held], beta[most_held];
+  Packed w[most_held][Outputs];
+  HeldNorm held;
 #pragma unroll
   for (int i = 0; i < most_held; ++i) {
     if (place(i) >= f.k) continue;
 #pragma unroll
     for (int o = 0; o < Outputs; ++o) w[i][o] = load_packed(f.w, min(first + o, f.n - 1), place(i));
-    if (norms)
-      gamma[i] = load_packed(vector_of(f.norm.gamma), 0, place(i)), beta[i] = load_packed(vector_of(f.norm.beta), 0, place(i));
   }
+  if (norms) held.load(f, place);
   // Who writes a result: a lane of its warp, or of those that share it a thread of the block.
   const int col = Sharers == 1 ? first + lane : block_first + static_cast<int>(threadIdx.x);
   const bool writes = (Sharers == 1 ? lane < Outputs : static_cast<int>(threadIdx.x) < groups * Outputs) && col < f.n;
@@ -46,29 +44,7 @@ __global__ void __launch_bounds__(threads) one_row_kernel(FewRows f) {
 #pragma unroll
   for (int i = 0; i < most_held; ++i)
     if (place(i) < f.k) load<8>(x[i], f.x, 0, place(i));
-  if (norms) {
-    float sum = 0, squares = 0;
-#pragma unroll
-    for (const auto& eight : x)
-#pragma unroll
-      for (const float value : eight) sum += value;
-    const float mean = warp_sum(sum) / static_cast<float>(f.k);
-#pragma unroll
-    for (int i = 0; i < most_held; ++i)
-      if (place(i) < f.k)
-#pragma unroll
-        for (const float value : x[i]) squares += (value - mean) * (value - mean);
-    const float scale = rsqrtf(warp_sum(squares) / static_cast<float>(f.k) + f.norm.epsilon);
-#pragma unroll
-    for (int i = 0; i < most_held; ++i) {
-      if (place(i) >= f.k) continue;
-      float g[8], b[8];
-      unpack(g, gamma[i], DType::f32);
-      unpack(b, beta[i], DType::f32);
-#pragma unroll
-      for (int e = 0; e < 8; ++e) x[i][e] = (x[i][e] - mean) * scale * g[e] + b[e];
-    }
-  }
+  if (norms) held.apply(x, f, place);
 
   float sums[Outputs] = {};
 #pragma unroll

@@ -16,8 +16,7 @@ namespace {
 constexpr int threads = 256, warps = threads / 32, blocks = 8;  // blocks: of a cluster
 constexpr int all_warps = blocks * warps;                       // of a head
 constexpr int keys_a_turn = all_warps * keys_at_once;
-constexpr int most_held = 3;  // of eight elements, that a lane has of a row of the weight
-static_assert(most_held * 32 * 8 == most_row_attention_k);
+static_assert(a_warp == most_row_attention_k);
 
 // As it is in the cache.
 template <Storage S>
@@ -48,7 +47,8 @@ __global__ void __launch_bounds__(threads) row_attention_kernel(FewRows f, Atten
 
   // Of what this kernel reads only x is the work of the kernel ahead: the rest may be on its way.
   const auto place = [&](int i) { return (i * 32 + lane) * 8; };
-  Packed w[3 * Turns][most_held], gamma[most_held], beta[most_held];
+  Packed w[3 * Turns][most_held];
+  HeldNorm held;
   float bias[Turns] = {};
 #pragma unroll
   for (int t = 0; t < Turns; ++t) {
@@ -65,12 +65,7 @@ __global__ void __launch_bounds__(threads) row_attention_kernel(FewRows f, Atten
       bias[t] = one[0];
     }
   }
-  if (f.norm.gamma != nullptr) {
-#pragma unroll
-    for (int i = 0; i < most_held; ++i)
-      if (place(i) < f.k)
-        gamma[i] = load_packed(vector_of(f.norm.gamma), 0, place(i)), beta[i] = load_packed(vector_of(f.norm.beta), 0, place(i));
-  }
+  if (f.norm.gamma != nullptr) held.load(f, place);
   const int past = __ldcg(a.past), limit = past + 1;
   const auto load_key = [&](Packed(&to)[Turns], const Rows& from, int key) {
 #pragma unroll
@@ -91,29 +86,7 @@ __global__ void __launch_bounds__(threads) row_attention_kernel(FewRows f, Atten
 #pragma unroll
   for (int i = 0; i < most_held; ++i)
     if (place(i) < f.k) load<8>(x[i], f.x, 0, place(i));
-  if (f.norm.gamma != nullptr) {
-    float sum = 0, squares = 0;
-#pragma unroll
-    for (const auto& eight : x)
-#pragma unroll
-      for (const float value : eight) sum += value;
-    const float mean = warp_sum(sum) / static_cast<float>(f.k);
-#pragma unroll
-    for (int i = 0; i < most_held; ++i)
-      if (place(i) < f.k)
-#pragma unroll
-        for (const float value : x[i]) squares += (value - mean) * (value - mean);
-    const float scale = rsqrtf(warp_sum(squares) / static_cast<float>(f.k) + f.norm.epsilon);
-#pragma unroll
-    for (int i = 0; i < most_held; ++i) {
-      if (place(i) >= f.k) continue;
-      float g[8], b[8];
-      unpack(g, gamma[i], DType::f32);
-      unpack(b, beta[i], DType::f32);
-#pragma unroll
-      for (int e = 0; e < 8; ++e) x[i][e] = (x[i][e] - mean) * scale * g[e] + b[e];
-    }
-  }
+  if (f.norm.gamma != nullptr) held.apply(x, f, place);
   float sums[3 * Turns] = {};
 #pragma unroll
   for (int i = 0; i < most_held; ++i) {
