@@ -32,7 +32,7 @@ def cells_of(result, rates):
 
 def percent(share):
     """Where it was measured beside eaq half of the interval stands behind it; one block has none."""
-    return f"{100 * share['mean']:.0f} %" + (f" ±{50 * (share['ci95'][1] - share['ci95'][0]):.0f}" if share["ci95"] else " ±?" if share["beside"] else "")
+    return f"{100 * share['mean']:.0f} %" + (f" ±{50 * (share['ci95'][1] - share['ci95'][0]):.0f}" if share["ci95"] else " (one block)" if share["beside"] else "")
 
 
 def number(x):
