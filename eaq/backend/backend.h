@@ -72,6 +72,8 @@ struct LinearOp {  ///< out = in w^T + bias
   Value residual = no_value;                 ///< fused: added last
   std::optional<NormParameters> norm;        ///< fused: the input is normed first, and
   Value normed = no_value;                   ///< kept here where the product cannot do that by the way
+  bool given_moments = false;                ///< or the sums of the input's rows, by the step that made it,
+  Value moments = no_value;                  ///< which keeps them there where rows are worth it
   std::optional<AttentionOp> attention;      ///< fused: over the output, which is written only where both are not one kernel
 };
 struct NormOp {
@@ -229,6 +231,9 @@ class Backend {
   virtual std::unique_ptr<ExecutionContext> make_context(const ContextOptions&) const = 0;
   /// What `format` can do here, and the packing of a weight.
   virtual Support support(const Format&, const ExecutionContext&) const = 0;
+  /// Whether products in `format` want a norm that only they read folded into their weight: its gamma in the weight, beta in the
+  /// bias (Product::holds_norm).
+  virtual bool folds_norms(const Format&, const ExecutionContext&) const { return false; }
   virtual std::shared_ptr<const Product> make_product(const Format&, ExecutionContext&, const LinearWeight&) const = 0;
   virtual std::span<const Fusion> fusions() const = 0;
   virtual void bind(Program&, ExecutionContext&) const = 0;

@@ -75,17 +75,29 @@ void fuse_embedding_norm(Program& program) {
   });
 }
 
-void fuse_norm_linear(Program& program) {
+void fuse_norm_linear(Program& program, bool (*together)(const LinearOp&)) {
   auto& steps = program.steps;
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
     const auto* norm = std::get_if<NormOp>(&steps[i].op);
     auto* linear = std::get_if<LinearOp>(&steps[i + 1].op);
     if (norm == nullptr || linear == nullptr || linear->in != norm->out || norm->add != no_value || linear->norm) continue;
-    if (readers_of(program, norm->out) != 1) continue;
+    if (readers_of(program, norm->out) != 1 || !together(*linear)) continue;
     linear->norm = norm->norm;
     linear->in = norm->in;
     linear->normed = norm->out;
     steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+void fuse_moments(Program& program) {
+  for (std::size_t i = 1; i < program.steps.size(); ++i) {
+    auto* reader = std::get_if<LinearOp>(&program.steps[i].op);
+    if (reader == nullptr || !reader->norm || !reader->product->holds_norm() || reader->given_moments) continue;
+    for (std::size_t maker = 0; maker < i; ++maker) {
+      auto* linear = std::get_if<LinearOp>(&program.steps[maker].op);
+      if (linear != nullptr && linear->out == reader->in && linear->moments == no_value)
+        linear->moments = reader->normed, reader->given_moments = true;
+    }
   }
 }
 

@@ -15,8 +15,10 @@ void fuse_embedding_norm(Program& program);
 /// A row that only a later select throws away is not computed.
 void select_early(Program& program);
 
-/// norm, then linear -> one step, where nobody else reads what was normed.
-void fuse_norm_linear(Program& program);
+/// norm, then linear -> one step, where nobody else reads what was normed and `together` says that both are worth one.
+void fuse_norm_linear(Program& program, bool (*together)(const LinearOp&));
+/// What a step needs of its input's rows for the norm that was fused into it, the linear step that makes them keeps by the way.
+void fuse_moments(Program& program);
 /// linear, then attention over what it made -> one step, where nobody else reads that and `together` says that both are worth
 /// one.
 void fuse_linear_attention(Program& program, bool (*together)(const Program&, const LinearOp&, const AttentionOp&));

@@ -16,7 +16,8 @@ void for_each_value(const Op& op, Read read, Write write) {
         if constexpr (std::is_same_v<T, EmbeddingOp>) {
           write(o.out);
         } else if constexpr (std::is_same_v<T, LinearOp>) {
-          read(o.in), read(o.residual), write(o.out), write(o.normed);
+          read(o.in), read(o.residual), write(o.out), write(o.normed), write(o.moments);
+          if (o.given_moments) read(o.normed);
           if (o.attention) write(o.attention->out);
         } else if constexpr (std::is_same_v<T, NormOp>) {
           read(o.in), read(o.add), write(o.out), write(o.sum);
@@ -108,7 +109,9 @@ StepCost cost_of(const Step& step, std::span<const ValueInfo> values, const Batc
           const double k = static_cast<double>(values[static_cast<std::size_t>(op.in)].width);
           cost.flops = outputs * (2 * k + (op.bias ? 1 : 0));
           cost.bytes += static_cast<double>(op.product->bytes());
-          if (op.normed != no_value) cost.bytes -= bytes(op.normed);  // norms on the way
+          // Norms on the way, and some floats a row.
+          if (op.normed != no_value) cost.bytes -= bytes(op.normed) * (op.given_moments ? 2 : 1);
+          if (op.moments != no_value) cost.bytes -= bytes(op.moments);
           if (op.attention) {
             cost.flops += flops_of(*op.attention, batch);
             cost.bytes += cached_elements(*op.attention, batch) * element(op.out) - bytes(op.out);  // nor does that lie anywhere

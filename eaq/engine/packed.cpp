@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "eaq/engine/memory.h"
@@ -25,6 +26,56 @@ Tensor sinusoids(std::int64_t positions, std::int64_t width) {
   return table;
 }
 
+const Node* linear_at(const Graph& graph, std::string_view site) {
+  for (const Node& node : graph.nodes)
+    if (node.site == site && std::holds_alternative<LinearNode>(node.op)) return &node;
+  return nullptr;
+}
+
+bool reads(const Node& node, Value value) {
+  return std::visit(
+      [&](const auto& op) {
+        using T = std::decay_t<decltype(op)>;
+        if constexpr (std::is_same_v<T, EmbeddingNode>)
+          return false;
+        else if constexpr (std::is_same_v<T, ResidualOp>)
+          return op.a == value || op.b == value;
+        else
+          return op.in == value;
+      },
+      node.op);
+}
+
+// The norm that a linear layer's weight takes in: one that only this layer reads, where its format on this device gains by it.
+// A weight that an embedding gathers from stays as it is.
+const NormNode* norm_held_by(const PackedModel::State& packed, std::string_view site) {
+  const Node* node = linear_at(packed.graph, site);
+  const Site* own = packed.graph.site(site);
+  if (node == nullptr || own == nullptr || !own->tied_to.empty() || own->weight.zeros) return nullptr;
+  const Backend& backend = *packed.device.backend;
+  const Format& format = format_named(packed.recipe.format_of(site));
+  if (backend.support(format, *packed.device.context).level == SupportLevel::refused ||
+      !backend.folds_norms(format, *packed.device.context))
+    return nullptr;
+  for (const Site& other : packed.graph.sites)
+    if (other.tied_to == site) return nullptr;
+  const Value in = std::get<LinearNode>(node->op).in;
+  const NormNode* norm = nullptr;
+  int readers = packed.graph.output == in;
+  for (const Node& one : packed.graph.nodes) {
+    if (const auto* made = std::get_if<NormNode>(&one.op); made != nullptr && made->out == in) norm = made;
+    readers += reads(one, in);
+  }
+  return readers == 1 ? norm : nullptr;
+}
+
+bool is_held(const PackedModel::State& packed, const NormNode& norm) {
+  return std::any_of(packed.graph.nodes.begin(), packed.graph.nodes.end(), [&](const Node& node) {
+    const auto* linear = std::get_if<LinearNode>(&node.op);
+    return linear != nullptr && linear->in == norm.out && norm_held_by(packed, node.site) != nullptr;
+  });
+}
+
 Tensor zeros_of(DType dtype, const Shape& shape) {
   Tensor tensor(dtype, shape);
   std::fill_n(tensor.buffer.data(), tensor.buffer.size(), std::byte{});
@@ -45,8 +96,15 @@ class Packer {
     for (const Node& node : state_.graph.nodes) {
       if (const auto* embedding = std::get_if<EmbeddingNode>(&node.op)) pack(node.site, *embedding);
       if (const auto* norm = std::get_if<NormNode>(&node.op)) {
-        state_.vectors[norm->gamma] = vector(norm->gamma, {norm->gamma});
-        state_.vectors[norm->beta] = vector(norm->beta, {norm->beta});
+        const bool held = is_held(state_, *norm), shared = has_the_same_base() && is_held(*other_, *norm) == held;
+        // What a weight took in has nothing left to do.
+        const auto parameter = [&](const std::string& name, float nothing) {
+          if (shared) return other_->vectors.at(name);
+          const Vector values = rounded({name});
+          return held ? std::make_shared<const std::vector<float>>(values->size(), nothing) : values;
+        };
+        state_.vectors[norm->gamma] = parameter(norm->gamma, 1);
+        state_.vectors[norm->beta] = parameter(norm->beta, 0);
       }
     }
   }
@@ -54,7 +112,7 @@ class Packer {
   std::shared_ptr<const Product> product_of(const std::string& site) {
     for (const Node& node : state_.graph.nodes)
       if (const auto* linear = std::get_if<LinearNode>(&node.op); linear != nullptr && node.site == site)
-        return product(linear->weight, state_.recipe.format_of(site));
+        return product(site, linear->weight);
     throw Error(ErrorKind::bug, "'" + site + "' has no product to pack again");
   }
 
@@ -73,32 +131,73 @@ class Packer {
     return state_.device.backend->support(format_named(format), *state_.device.context);
   }
 
-  std::shared_ptr<const Product> product(const WeightRef& ref, const std::string& format) {
-    LinearWeight weight;
-    weight.transposed = ref.transposed, weight.out_features = ref.out_features, weight.in_features = ref.in_features;
+  std::shared_ptr<const Product> product(const std::string& site, const WeightRef& ref) {
+    const std::string& format = state_.recipe.format_of(site);
+    const NormNode* norm = norm_held_by(state_, site);
+    const Vector gamma = norm != nullptr ? rounded({norm->gamma}) : nullptr;
+    LinearWeight weight = stored(ref);
+    weight.input_scale = gamma ? gamma->data() : nullptr;
     std::vector<Tensor> zeros;  // of what is ablated
-    for (const std::string& name : ref.tensors) {
-      const TensorView stored = model_.tensor(name);
-      if (ref.zeros) zeros.push_back(zeros_of(DType::f32, stored.shape));
-      weight.parts.push_back(ref.zeros ? zeros.back().view() : stored);
-    }
+    if (ref.zeros)
+      for (TensorView& part : weight.parts) zeros.push_back(zeros_of(DType::f32, part.shape)), part = zeros.back().view();
     const Backend& backend = *state_.device.backend;
     auto made = support_of(format).level == SupportLevel::refused
                     ? make_emulated_product(backend, format_named(format), *state_.device.context, weight)
                     : backend.make_product(format_named(format), *state_.device.context, weight);
-    for (const std::string& name : ref.tensors) model_.checkpoint->release(model_.resolve(name));
+    release(ref);
     return made;
   }
+
+  bool has_the_same_base() const { return other_ != nullptr && other_->recipe.base == state_.recipe.base; }
 
   bool has_the_same(const std::string& site) const {
     if (other_ == nullptr || other_->recipe.format_of(site) != state_.recipe.format_of(site)) return false;
     const Site *mine = state_.graph.site(site), *its = other_->graph.site(site);
-    return mine != nullptr && its != nullptr && mine->weight.zeros == its->weight.zeros;
+    if (mine == nullptr || its == nullptr || mine->weight.zeros != its->weight.zeros) return false;
+    const NormNode *my_norm = norm_held_by(state_, site), *its_norm = norm_held_by(*other_, site);
+    if (my_norm == nullptr || its_norm == nullptr) return my_norm == its_norm;
+    return my_norm->gamma == its_norm->gamma && has_the_same_base();
   }
 
   void pack(const std::string& site, const LinearNode& node) {
-    state_.products[site] = has_the_same(site) ? other_->products.at(site) : product(node.weight, state_.recipe.format_of(site));
-    if (!node.bias.empty()) state_.vectors[site] = vector(site, node.bias);
+    const bool same = has_the_same(site);
+    state_.products[site] = same ? other_->products.at(site) : product(site, node.weight);
+    const NormNode* norm = norm_held_by(state_, site);
+    if (norm != nullptr)
+      state_.vectors[site] = same ? other_->vectors.at(site) : bias_with(*norm, node);
+    else if (!node.bias.empty())
+      state_.vectors[site] = same && has_the_same_base() ? other_->vectors.at(site) : rounded(node.bias);
+  }
+
+  // What a norm's beta gives by way of the weight is a part of the bias.
+  Vector bias_with(const NormNode& norm, const LinearNode& node) {
+    const Vector beta = rounded({norm.beta}), bias = rounded(node.bias);
+    const LinearWeight weight = stored(node.weight);
+    auto whole = std::make_shared<std::vector<float>>(static_cast<std::size_t>(weight.out_features));
+    constexpr std::int64_t at_once = 512;
+    std::vector<float> rows(static_cast<std::size_t>(std::min(at_once, weight.out_features) * weight.in_features));
+    for (std::int64_t first = 0; first < weight.out_features; first += at_once) {
+      const std::int64_t count = std::min(at_once, weight.out_features - first);
+      weight.read_rows(first, count, rows.data());
+      for (std::int64_t r = 0; r < count; ++r) {
+        const auto i = static_cast<std::size_t>(first + r);
+        const float* row = rows.data() + r * weight.in_features;
+        (*whole)[i] = static_cast<float>(
+            std::inner_product(beta->begin(), beta->end(), row, bias->empty() ? 0.0 : static_cast<double>((*bias)[i])));
+      }
+    }
+    release(node.weight);
+    return whole;
+  }
+
+  LinearWeight stored(const WeightRef& ref) {
+    LinearWeight weight;
+    weight.transposed = ref.transposed, weight.out_features = ref.out_features, weight.in_features = ref.in_features;
+    for (const std::string& name : ref.tensors) weight.parts.push_back(model_.tensor(name));
+    return weight;
+  }
+  void release(const WeightRef& ref) {
+    for (const std::string& name : ref.tensors) model_.checkpoint->release(model_.resolve(name));
   }
 
   void pack(const std::string& site, const EmbeddingNode& node) {
@@ -114,7 +213,7 @@ class Packer {
     for (const Site& other : state_.graph.sites)
       if (other.tied_to == site && !other.weight.zeros && state_.recipe.format_of(other.id) == format)
         return {state_.products.at(other.id), nullptr};
-    if (!format_named(format).traits().everything) return {product(ref, format), nullptr};
+    if (!format_named(format).traits().everything) return {product(site, ref), nullptr};
     if (sinusoidal && !model_.has(ref.tensors[0])) {
       const Tensor computed = sinusoids(ref.out_features, ref.in_features);
       return {nullptr, std::make_shared<Tensor>(stored_as(storage_of(format), computed.view()))};
@@ -125,8 +224,7 @@ class Packer {
   }
 
   // Biases and norms hold the values of the base format's storage; kernels read them as f32 (0.1 % of the parameters).
-  Vector vector(const std::string& key, const std::vector<std::string>& names) {
-    if (other_ != nullptr && other_->recipe.base == state_.recipe.base) return other_->vectors.at(key);
+  Vector rounded(const std::vector<std::string>& names) {
     auto values = std::make_shared<std::vector<float>>();
     for (const std::string& name : names) {
       const auto part = to_f32(model_.tensor(name));

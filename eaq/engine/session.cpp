@@ -183,7 +183,7 @@ struct Session::State {
     // What a fused step may leave unwritten is no result of it.
     const auto* linear = std::get_if<LinearOp>(&step.op);
     const auto on_the_way = [&](Value v) {
-      return linear != nullptr && (v == linear->normed || (linear->attention && v == linear->out));
+      return linear != nullptr && (v == linear->normed || v == linear->moments || (linear->attention && v == linear->out));
     };
     for (const Value v : writes_of(step.op))
       if (!on_the_way(v)) (*watch.probe)(step, frame.values[static_cast<std::size_t>(v)]);

@@ -180,6 +180,64 @@ TEST_P(OnDevice, DecodingInSixteenBitsIsThatOfStepsWithoutFusions) {
   }
 }
 
+// A card may do with many rows what it does not with few: the norm behind the product that reads it.
+TEST_P(OnDevice, ManyRowsInSixteenBitsAreThoseOfFew) {
+  for (const auto& [format, tolerance] : {std::pair{"bf16", 5e-2}, {"fp16", 6e-3}}) {
+    const auto model = packed(tiny_gpt2, format, GetParam());
+    Session many(model), few(model, {.fusions = false});
+    const auto sequences = random_sequences(model->graph(), {200, 187, 200});
+    const auto got = logits_of(many, make_batch(sequences).view());
+    std::size_t first = 0;
+    for (const auto& sequence : sequences) {
+      const auto wanted = logits_of(few, make_batch({&sequence, 1}).view());
+      EXPECT_LE(relative_error(std::span(got).subspan(first, wanted.size()), wanted), tolerance) << format;
+      first += wanted.size();
+    }
+  }
+}
+
+TEST_P(OnDevice, AWeightHoldsTheNormThatItAloneReads) {
+  const Model model = open_model(tiny_gpt2);
+  const Device device = open_device(GetParam(), {.threads = 2});
+  for (const std::string format : {"fp32", "bf16", "fp16"}) {
+    if (!can_run(format, GetParam())) continue;
+    const PackedModel packed(model, uniform_recipe(model.graph, format), device);
+    const bool folds = device.backend->folds_norms(format_named(format), *device.context);
+    EXPECT_FALSE(folds && format == "fp32");
+    for (const auto& [site, product] : packed.state().products)
+      EXPECT_EQ(product->holds_norm(), folds && (site.ends_with("c_attn") || site.ends_with("c_fc"))) << format << ", " << site;
+    const auto& gamma = *packed.state().vectors.at("transformer.h.1.ln_2.weight");
+    const bool ones = std::all_of(gamma.begin(), gamma.end(), [](float x) { return x == 1; });
+    EXPECT_EQ(ones, folds) << format;
+  }
+  // Here each norm is added to later, or read by a head that lends its weight to an embedding.
+  const Model classifier = open_model(tiny_distilbert);
+  const PackedModel packed(classifier, uniform_recipe(classifier.graph, "bf16"), device);
+  for (const auto& [site, product] : packed.state().products) EXPECT_FALSE(product->holds_norm()) << site;
+}
+
+TEST_P(OnDevice, WithoutANormItsWeightIsAnother) {
+  const Model model = open_model(tiny_gpt2);
+  const auto whole =
+      std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "bf16"), open_device(GetParam(), {.threads = 2}));
+  Model without = open_model(tiny_gpt2);
+  without.graph = ablated(without.graph, "transformer.h.2.ln_1");
+  const auto shared = std::make_shared<const PackedModel>(without, whole->recipe(), *whole),
+             own = std::make_shared<const PackedModel>(without, whole->recipe(), whole->device());
+  const OwnedBatch batch = make_batch(random_sequences(model.graph, {9}));
+  Session a(shared), b(own);
+  EXPECT_EQ(logits_of(a, batch.view()), logits_of(b, batch.view()));
+  EXPECT_FALSE(shared->state().products.at("transformer.h.2.attn.c_attn")->holds_norm());
+  // Nor does it share what it packed in another base format, whose gamma is rounded in another way.
+  Recipe recipe = whole->recipe();
+  recipe.base = "fp32";
+  for (const auto& [site, product] : whole->state().products) recipe.sites[site] = "bf16";
+  const auto mixed = std::make_shared<const PackedModel>(model, recipe, *whole),
+             mixed_own = std::make_shared<const PackedModel>(model, recipe, whole->device());
+  Session c(mixed), d(mixed_own);
+  EXPECT_EQ(logits_of(c, batch.view()), logits_of(d, batch.view()));
+}
+
 TEST_P(OnDevice, EveryStepHasATimeOfItsOwn) {
   const auto model = packed(tiny_gpt2, "fp32", GetParam());
   Session session(model);

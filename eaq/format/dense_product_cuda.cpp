@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <set>
 
 #include "eaq/kernel/cuda.h"
@@ -23,7 +24,11 @@ class DenseProduct final : public Product {
     memory_ = context.allocate(static_cast<std::size_t>(rows * stride) * size_of(row.storage), "a weight");
     context.clear(memory_.data(), memory_.size());
     weight_ = {row.storage, memory_.data(), rows, in_, stride};
-    fill(weight);
+    std::vector<float> sums(static_cast<std::size_t>(rows));  // of each output's weights, as they are stored
+    fill(weight, sums);
+    if (weight.input_scale == nullptr) return;
+    sums_ = context.allocate(sums.size() * sizeof(float), "sums of a weight");
+    context.upload(sums_.data(), std::as_bytes(std::span(sums)));
   }
 
   void run(ExecutionContext& any, const Matrix& x, const Matrix& y, const Epilogue& then) const override {
@@ -36,7 +41,10 @@ class DenseProduct final : public Product {
                                .activation = then.activation,
                                .residual = then.residual,
                                .tf32 = row_.tf32,
-                               .w_stays = true};
+                               .w_stays = true,
+                               .moments = then.moments};
+    const kernel_cuda::NormBehind behind{then.input_moments, reinterpret_cast<const float*>(sums_.data()), then.input_epsilon};
+    if (then.input_moments != nullptr) call.norm_behind = &behind;
     if (is_few_rows(call)) {
       kernel_cuda::NormVectors norm;
       if (then.input_norm != nullptr) {
@@ -56,10 +64,11 @@ class DenseProduct final : public Product {
       if (then.residual != nullptr) call.residual = &residual;
     }
     if (kernel_cuda::fuses(context, call)) return ran(kernel_cuda::multiply(context, call));
-    call.activation = Activation::none, call.residual = nullptr;
+    call.activation = Activation::none, call.residual = nullptr, call.moments = nullptr;
     ran(kernel_cuda::multiply(context, call));
     kernel_cuda::activation(context, then.activation, y, y);
     if (then.residual != nullptr) kernel_cuda::add(context, y, *then.residual, y);
+    if (then.moments != nullptr) kernel_cuda::row_moments(context, y, then.moments);
   }
 
   void row(std::int64_t n, float* out) const override {
@@ -71,7 +80,11 @@ class DenseProduct final : public Product {
   bool norms_input(const Matrix& x, const Matrix& y) const override {
     return is_few_rows({.x = x, .w = weight_.slice(0, out_), .y = y, .tf32 = row_.tf32, .w_stays = true});
   }
-  std::size_t bytes() const override { return memory_.size(); }
+  bool holds_norm() const override { return sums_.size() > 0; }
+  bool norms_behind(const Matrix& x, const Matrix& y) const override {
+    return holds_norm() && kernel_cuda::norms_behind(context_, {.x = x, .w = weight_, .y = y});
+  }
+  std::size_t bytes() const override { return memory_.size() + sums_.size(); }
   KernelReport report() const override {
     KernelReport report{.kernels = {},
                         .storage = std::string(row_.storage_name),
@@ -86,7 +99,7 @@ class DenseProduct final : public Product {
   bool is_few_rows(const kernel_cuda::GemmCall& call) const {
     return row_.storage == row_.operands && kernel_cuda::fits_few_rows(call);
   }
-  void fill(const LinearWeight& weight) {
+  void fill(const LinearWeight& weight, std::span<float> sums) {
     constexpr std::int64_t at_once = 512;
     std::vector<float> block(static_cast<std::size_t>(std::min(at_once, out_) * in_));
     for (std::int64_t first = 0; first < out_; first += at_once) {
@@ -98,6 +111,12 @@ class DenseProduct final : public Product {
         std::copy_n(block.data() + r * in_, in_, spread.buffer.as<float>() + r * weight_.stride);
       const Tensor stored = stored_as(row_.storage, spread.view());
       context_.upload(weight_.row(first), {stored.buffer.data(), stored.buffer.size()});
+      if (weight.input_scale == nullptr) continue;
+      to_f32(stored.view(), {spread.buffer.as<float>(), static_cast<std::size_t>(count * weight_.stride)});
+      for (std::int64_t r = 0; r < count; ++r) {
+        const float* row = spread.buffer.as<float>() + r * weight_.stride;
+        sums[static_cast<std::size_t>(first + r)] = static_cast<float>(std::accumulate(row, row + in_, 0.0));
+      }
     }
   }
 
@@ -132,7 +151,7 @@ class DenseProduct final : public Product {
   DenseRow row_;
   std::int64_t out_, in_;
   CudaContext& context_;
-  DeviceMemory memory_;
+  DeviceMemory memory_, sums_;
   Matrix weight_;  // rows beyond out_ are zeros
   mutable std::mutex mutex_;
   mutable std::set<std::string> kernels_;
@@ -145,6 +164,11 @@ Support DenseProducts::support(const ExecutionContext& context) const {
   if (architecture >= row_.oldest) return {SupportLevel::native, ""};
   return {SupportLevel::refused, "products in " + std::string(row_.arithmetic_name) + " begin with sm_" +
                                      std::to_string(row_.oldest) + "; this card is sm_" + std::to_string(architecture)};
+}
+
+bool DenseProducts::folds_norms(const ExecutionContext& context) const {
+  return row_.storage == row_.operands && size_of(row_.storage) == 2 &&
+         kernel_cuda::has_norms_behind(dynamic_cast<const CudaContext&>(context));
 }
 
 std::unique_ptr<Product> DenseProducts::make(ExecutionContext& context, const LinearWeight& weight) const {

@@ -21,6 +21,7 @@ class DenseProducts final : public ProductMaker {
   explicit DenseProducts(const DenseRow& row) : row_(row) {}
   Support support(const ExecutionContext& context) const override;
   std::unique_ptr<Product> make(ExecutionContext& context, const LinearWeight& weight) const override;
+  bool folds_norms(const ExecutionContext& context) const override;
 
  private:
   DenseRow row_;

@@ -44,6 +44,9 @@ void LinearWeight::read_rows(std::int64_t first, std::int64_t count, float* out)
     }
     part_first = part_end;
   }
+  if (input_scale == nullptr) return;
+  for (std::int64_t r = 0; r < count; ++r)
+    for (std::int64_t k = 0; k < in_features; ++k) out[r * in_features + k] *= input_scale[k];
 }
 
 void LinearWeight::check() const {

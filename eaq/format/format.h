@@ -19,6 +19,9 @@ struct LinearWeight {
   std::vector<TensorView> parts;  ///< each [out_i, in], or [in, out_i] where `transposed` (GPT-2's Conv1D)
   bool transposed = false;
   std::int64_t out_features = 0, in_features = 0;
+  /// [in_features] What each input's weights are multiplied by before they are rounded: the gamma of a norm that is folded into
+  /// the weight. Null: nothing.
+  const float* input_scale = nullptr;
 
   /// Output rows [first, first + count) as f32, row-major [count, in_features]. The one way in which formats read a checkpoint.
   void read_rows(std::int64_t first, std::int64_t count, float* out) const;
@@ -39,6 +42,10 @@ class Product {
   virtual Matrix rows() const { return {}; }
   /// Whether run() can norm this input by the way (Epilogue::input_norm), as a kernel that reads it whole does.
   virtual bool norms_input(const Matrix& /*x*/, const Matrix& /*y*/) const { return false; }
+  /// Whether a norm's gamma is folded into the weight: what is left of the norm is the mean and the deviation of each row.
+  virtual bool holds_norm() const { return false; }
+  /// Whether run() can do what is left of the norm behind the product, by sums of the input's rows (Epilogue::input_moments).
+  virtual bool norms_behind(const Matrix& /*x*/, const Matrix& /*y*/) const { return false; }
   virtual std::size_t bytes() const = 0;    ///< resident bytes of the packed weight
   virtual KernelReport report() const = 0;  ///< from what has run so far
 };
@@ -61,6 +68,8 @@ class ProductMaker {
   virtual Support support(const ExecutionContext&) const = 0;
   /// Packs a weight. Reads it once, front to back, in blocks, so that mapped pages can be released behind it.
   virtual std::unique_ptr<Product> make(ExecutionContext&, const LinearWeight&) const = 0;
+  /// Whether products here gain by a norm that is folded into their weight (Product::holds_norm).
+  virtual bool folds_norms(const ExecutionContext&) const { return false; }
 };
 
 struct FormatTraits {

@@ -27,6 +27,23 @@ TEST(LinearWeightCheck, NamesShapesThatDoNotStack) {
   }
 }
 
+TEST(LinearWeights, AreScaledByInput) {
+  const std::vector<float> data{1, 2, 3, 4, 5, 6}, scale{2, -1, 0.5f};
+  const auto read = [&](bool transposed) {
+    const LinearWeight weight{
+        .parts = {{DType::f32, transposed ? Shape{3, 2} : Shape{2, 3}, reinterpret_cast<const std::byte*>(data.data())}},
+        .transposed = transposed,
+        .out_features = 2,
+        .in_features = 3,
+        .input_scale = scale.data()};
+    std::vector<float> rows(6);
+    weight.read_rows(0, 2, rows.data());
+    return rows;
+  };
+  EXPECT_EQ(read(false), (std::vector<float>{2, -2, 1.5f, 8, -5, 3}));
+  EXPECT_EQ(read(true), (std::vector<float>{2, -3, 2.5f, 4, -4, 3}));
+}
+
 TEST(Formats, AnUnknownNameIsAnsweredWithTheNamesThereAre) {
   try {
     format_named("fp33");

@@ -94,6 +94,14 @@ struct NormVectors {
   float epsilon = 1e-5f;
 };
 
+/// What is left of a norm behind a product of rows x as they are: with the mean m and the deviation d of a row, of (x - m) / d
+/// w^T only w's sums are wanted besides x w^T. All in the card's memory.
+struct NormBehind {
+  const float* moments = nullptr;  ///< of x's rows: see row_moments()
+  const float* w_sums = nullptr;   ///< [n] sums of w's rows
+  float epsilon = 1e-5f;
+};
+
 /// One product's operands, all in the card's memory.
 struct GemmCall {
   Matrix x;                                  ///< [m, k]
@@ -107,6 +115,9 @@ struct GemmCall {
   /// run.
   bool w_stays = false;
   const NormVectors* norm = nullptr;  ///< x is normed first; multiply_few_rows() alone does that
+  /// The product is of x normed without gamma and beta, by the sums of its rows; `bias` is of f32. Where norms_behind() says so.
+  const NormBehind* norm_behind = nullptr;
+  float* moments = nullptr;  ///< sums of y's rows, as row_moments() keeps them; where fuses() says so
 };
 
 /// Sums are f32. The first call of a shape chooses its algorithm by measurement, which takes milliseconds and must not fall into
@@ -118,6 +129,12 @@ const std::string& multiply(CudaContext& context, const GemmCall& call);
 /// cuBLASLt's GELU is the tanh form and takes no residual; on sm_90 16-bit calls with rows of whole 16 bytes have both forms,
 /// with a residual too.
 bool fuses(const CudaContext& context, const GemmCall& call);
+
+/// Whether this card has products with a norm behind them (sm_90, 16 bits), and whether one of these is. `keeps_moments` says of
+/// rows alone whether their sums are worth keeping for that: many, of whole 16 bytes.
+bool has_norms_behind(const CudaContext& context);
+bool keeps_moments(const CudaContext& context, const Matrix& x);
+bool norms_behind(const CudaContext& context, const GemmCall& call);
 
 /// The same for at most so many rows, by a kernel of our own whose time is that of reading the weight; it fuses everything.
 /// fits_few_rows() says whether it can; the weight must stay.
@@ -139,6 +156,17 @@ void convert(CudaContext& context, const Matrix& x, const Matrix& y);           
 /// As eaq::layer_norm. May run in place.
 void layer_norm(CudaContext& context, const NormVectors& norm, const Matrix& x, const Matrix& y, const Matrix* add = nullptr,
                 const Matrix* sum = nullptr);
+
+/// Of each of x's rows the sum and the sum of squares, in parts of so many columns as a product's tile has: of part p of row r
+/// sums[p * rows + r] and squares[p * rows + r], both `parts` x `rows`, one after the other, with x's rows counted up to a whole
+/// 128. Sums of f32 show no less than elements of 16 bits do, whatever the mean.
+struct RowMoments {
+  static constexpr std::int64_t most_parts = 8;
+  std::int64_t rows = 0, parts = 0, cols = 0;  ///< cols: of a part
+  static RowMoments of(std::int64_t rows, std::int64_t cols);
+  std::size_t bytes() const { return static_cast<std::size_t>(2 * rows * parts) * sizeof(float); }
+};
+void row_moments(CudaContext& context, const Matrix& x, float* moments);
 
 /// y[r] = tokens[ids[r]] + positions[at[r]], normed where a norm is given. The numbers lie in the card's memory.
 void embed(CudaContext& context, const Matrix& tokens, const Matrix& positions, const std::int32_t* ids, const std::int32_t* at,

@@ -231,6 +231,11 @@ struct Epilogue {
   /// The input's norm, its vectors in the device's memory, where the product said that it norms its input. (Before the product,
   /// though an epilogue else comes after.)
   const LayerNorm* input_norm = nullptr;
+  /// Sums of the input's rows, in the device's memory, where the product said that it norms behind (kernel_cuda::RowMoments);
+  /// `device_bias` is of f32 then.
+  const float* input_moments = nullptr;
+  float input_epsilon = 0;
+  float* moments = nullptr;  ///< where such sums of y's rows are kept, too
 };
 
 /// Sums of an integer product: (sums[r, c] - surplus[c]) * row_scale[r] * col_scale[c] is the result. Columns may be read up to

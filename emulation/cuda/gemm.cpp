@@ -55,19 +55,37 @@ std::vector<float> transposed(const Matrix& m, bool tf32) {
 
 float gelu_tanh(float x) { return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x))); }
 
+// What a row's sums are multiplied by, and what is then added w's sums times.
+struct RowNorm {
+  float scale = 1, shift = 0;
+};
+RowNorm norm_of(const NormBehind& norm, const Matrix& x, std::int64_t row) {
+  const RowMoments moments = RowMoments::of(x.rows, x.cols);
+  float sum = 0, squares = 0;
+  for (std::int64_t part = 0; part < moments.parts; ++part) {
+    sum += norm.moments[part * moments.rows + row];
+    squares += norm.moments[(moments.parts + part) * moments.rows + row];
+  }
+  const float mean = sum / static_cast<float>(x.cols), variance = squares / static_cast<float>(x.cols) - mean * mean;
+  const float scale = 1 / std::sqrt(std::max(variance, 0.0f) + norm.epsilon);
+  return {scale, -mean * scale};
+}
+
 // In the order of k, in f32, rounded once.
-void compute(const GemmCall& call, const std::optional<Matrix>& residual) {
+void compute(const GemmCall& call, const std::optional<Matrix>& residual, const std::optional<NormBehind>& norm) {
   const auto n = static_cast<std::size_t>(call.w.rows);
   const std::vector<float> w = transposed(call.w, call.tf32), x = transposed(call.x, call.tf32);
-  const Matrix bias{call.y.dtype, const_cast<std::byte*>(call.bias), 1, call.y.cols, call.y.cols};
+  const Matrix bias{norm ? DType::f32 : call.y.dtype, const_cast<std::byte*>(call.bias), 1, call.y.cols, call.y.cols};
   std::vector<float> sums(n);
   for (std::int64_t row = 0; row < call.x.rows; ++row) {
     sums.assign(n, 0);
     for (std::int64_t k = 0; k < call.x.cols; ++k)
       emulated::accumulate(sums.data(), w.data() + static_cast<std::size_t>(k) * n,
                            x[static_cast<std::size_t>(k * call.x.rows + row)], n);
+    const RowNorm of_row = norm ? norm_of(*norm, call.x, row) : RowNorm{};
     for (std::int64_t col = 0; col < call.y.cols; ++col) {
       float value = sums[static_cast<std::size_t>(col)];
+      if (norm) value = of_row.scale * value + of_row.shift * norm->w_sums[col];
       if (call.bias != nullptr) value += element(bias, 0, col);
       if (call.activation == Activation::gelu_tanh) value = gelu_tanh(value);
       if (residual) value += element(*residual, row, col);
@@ -90,7 +108,8 @@ void check(const GemmCall& call) {
   want_on_card(call.x, "input");
   want_on_card(call.w, "weight");
   want_on_card(call.y, "result");
-  if (call.bias != nullptr) want_on_card({call.y.dtype, const_cast<std::byte*>(call.bias), 1, call.y.cols, call.y.cols}, "bias");
+  const DType bias = call.norm_behind != nullptr ? DType::f32 : call.y.dtype;
+  if (call.bias != nullptr) want_on_card({bias, const_cast<std::byte*>(call.bias), 1, call.y.cols, call.y.cols}, "bias");
   if (call.residual == nullptr) return;
   if (call.residual->dtype != call.y.dtype || call.residual->rows != call.y.rows || call.residual->cols != call.y.cols)
     throw Error(ErrorKind::bug, "a product's residual has another shape or type than its result");
@@ -103,7 +122,7 @@ bool whole_words(const Matrix& m) {
 }
 
 // What the choice of an algorithm depends on.
-using Shape = std::array<std::int64_t, 12>;
+using Shape = std::array<std::int64_t, 13>;
 Shape shape_of(const GemmCall& c) {
   return {c.x.rows,
           c.w.rows,
@@ -116,7 +135,8 @@ Shape shape_of(const GemmCall& c) {
           c.tf32,
           c.bias != nullptr,
           c.residual != nullptr,
-          static_cast<std::int64_t>(c.activation)};
+          static_cast<std::int64_t>(c.activation),
+          c.norm_behind != nullptr};
 }
 
 }  // namespace
@@ -128,9 +148,23 @@ struct Gemm::State {
   std::string plain = "eaq plain product";
 };
 
-// As cuBLASLt does.
+// As cuBLASLt does. Sums of y's rows are kept by a kernel of their own.
 bool fuses(const CudaContext&, const GemmCall& call) {
+  if (call.moments != nullptr) return false;
   return call.activation == Activation::none || (call.activation == Activation::gelu_tanh && call.residual == nullptr);
+}
+
+// Whatever the width, so that small models have norms behind their products.
+bool has_norms_behind(const CudaContext& context) { return context.architecture() == 90; }
+
+bool keeps_moments(const CudaContext& context, const Matrix& x) {
+  return has_norms_behind(context) && (x.dtype == DType::f16 || x.dtype == DType::bf16) && x.rows > 512 && whole_words(x) &&
+         RowMoments::of(x.rows, x.cols).bytes() <= static_cast<std::size_t>(x.rows * x.stride) * size_of(x.dtype);
+}
+
+bool norms_behind(const CudaContext& context, const GemmCall& call) {
+  return keeps_moments(context, call.x) && call.residual == nullptr && call.w.dtype == call.x.dtype &&
+         call.y.dtype == call.x.dtype;
 }
 
 Gemm::Gemm(CudaContext& context) : state_(std::make_unique<State>(State{context, {}, {}})) {}
@@ -148,7 +182,9 @@ const std::string& Gemm::run(const GemmCall& call) {
   }
   std::optional<Matrix> residual;
   if (call.residual != nullptr) residual = *call.residual;
-  check(emulated::submit(state_->context.stream(), [call, residual] { compute(call, residual); }), "multiplying");
+  std::optional<NormBehind> norm;
+  if (call.norm_behind != nullptr) norm = *call.norm_behind;
+  check(emulated::submit(state_->context.stream(), [call, residual, norm] { compute(call, residual, norm); }), "multiplying");
   std::string& name = state_->names[{call.x.dtype, call.tf32}];
   if (name.empty()) name = "emulated " + std::string(call.tf32 ? "tf32" : name_of(call.x.dtype)) + " product";
   return name;

@@ -94,10 +94,17 @@ Run bound(const LinearOp& op, CudaContext& context) {
     if (norm && op.product->norms_input(*in, out)) {
       on_the_way = {norm->gamma, norm->beta, norm->epsilon};
       then.input_norm = &on_the_way;
+    } else if (norm && op.product->norms_behind(*in, out)) {
+      const Matrix& kept = value(f, op.normed);
+      if (!op.given_moments) kernel_cuda::row_moments(card(f), *in, reinterpret_cast<float*>(kept.data));
+      then.input_moments = reinterpret_cast<const float*>(kept.data), then.input_epsilon = norm->epsilon;
+      then.device_bias = card(f).resident(op.bias, DType::f32);
     } else if (norm) {
       kernel_cuda::layer_norm(card(f), *norm, *in, value(f, op.normed));
       in = &value(f, op.normed);
     }
+    if (op.moments != no_value && kernel_cuda::keeps_moments(card(f), out))
+      then.moments = reinterpret_cast<float*>(value(f, op.moments).data);
     op.product->run(f.context, *in, out, then);
     if (op.attention) attended_by(kernel_cuda::attention(card(f), call_of(*op.attention, f)), f);
   };
@@ -145,6 +152,14 @@ void fetch_weights_ahead(Program& program) {
   }
 }
 
+// In decoding kernels read rows whole; of more rows a product norms behind itself what its weight was made for.
+void fuse_decoding_norm(Program& program) {
+  fuse_norm_linear(program, [](const LinearOp&) { return true; });
+}
+void fuse_folded_norm(Program& program) {
+  fuse_norm_linear(program, [](const LinearOp& linear) { return linear.product->holds_norm(); });
+}
+
 // In decoding: what one kernel can do, of the sizes and types that a Program tells.
 bool are_together(const Program& program, const LinearOp& linear, const AttentionOp& attention) {
   const auto info = [&](Value v) -> const ValueInfo& { return program.values[static_cast<std::size_t>(v)]; };
@@ -167,7 +182,9 @@ constexpr Fusion fusion_table[] = {{"drop-select", drop_select, true},
                                    {"embedding+norm", fuse_embedding_norm},
                                    {"linear+activation", fuse_activation},
                                    {"linear+residual", fuse_residual},
-                                   {"norm+linear", fuse_norm_linear, true},
+                                   {"norm+linear", fuse_decoding_norm, true},
+                                   {"norm behind linear", fuse_folded_norm},
+                                   {"moments", fuse_moments},
                                    {"linear+attention", fuse_decoding_attention, true}};
 
 class CudaBackend final : public Backend {
@@ -187,6 +204,9 @@ class CudaBackend final : public Backend {
     const ProductMaker* maker = format.on("cuda");
     if (maker == nullptr) return {SupportLevel::refused, std::string(format.traits().name) + " has no CUDA product"};
     return maker->support(context);
+  }
+  bool folds_norms(const Format& format, const ExecutionContext& context) const override {
+    return format.on("cuda")->folds_norms(context);
   }
   std::shared_ptr<const Product> make_product(const Format& format, ExecutionContext& context,
                                               const LinearWeight& weight) const override {

@@ -48,18 +48,6 @@ struct SequenceView {
   }
 };
 
-/// Two 16-bit elements, T, in one word.
-template <class T>
-__device__ inline std::uint32_t pair(float low, float high) {
-  if constexpr (std::is_same_v<T, __half>) {
-    const __half2 both = __floats2half2_rn(low, high);
-    return reinterpret_cast<const std::uint32_t&>(both);
-  } else {
-    const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
-    return reinterpret_cast<const std::uint32_t&>(both);
-  }
-}
-
 AttentionView view_of(const AttentionCall& call);
 
 /// Whether rows of a head can be read eight elements at once.

@@ -36,6 +36,7 @@ ProductKey key_of(const GemmCall& c) {
   key.operands = static_cast<std::int64_t>(c.x.dtype), key.result = static_cast<std::int64_t>(c.y.dtype);
   key.tf32 = c.tf32, key.bias = c.bias != nullptr, key.activation = static_cast<std::int64_t>(c.activation);
   key.x_align = alignment_of(c.x.data), key.w_align = alignment_of(c.w.data), key.y_align = alignment_of(c.y.data);
+  key.norm_behind = c.norm_behind != nullptr, key.moments = c.moments != nullptr;
   if (c.residual != nullptr) key.residual_stride = c.residual->stride, key.residual_align = alignment_of(c.residual->data);
   return key;
 }
@@ -49,7 +50,7 @@ ProductKey shared_by_neighbours(ProductKey key) {
 }
 
 ChoiceMemory::ChoiceMemory(const std::string& card, std::size_t library)
-    : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 5, cublasLt " + std::to_string(library)) {
+    : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 6, cublasLt " + std::to_string(library)) {
   std::ifstream in(file_);
   std::string line;
   if (!std::getline(in, line) || line != title_) return;  // another library's algorithms mean nothing here

@@ -17,9 +17,9 @@ namespace eaq::kernel_cuda {
 struct ProductKey {
   std::int64_t m = 0, n = 0, k = 0, x_stride = 0, w_stride = 0, y_stride = 0, residual_stride = 0;
   std::int64_t operands = 0, result = 0, tf32 = 0, bias = 0, activation = 0, x_align = 0, w_align = 0, y_align = 0,
-               residual_align = 0;
+               residual_align = 0, norm_behind = 0, moments = 0;
   auto operator<=>(const ProductKey&) const = default;
-  static constexpr std::size_t fields = 16;
+  static constexpr std::size_t fields = 18;
 };
 static_assert(sizeof(ProductKey) == ProductKey::fields * sizeof(std::int64_t));
 

@@ -41,6 +41,7 @@ LtHandle start_cublaslt() {
 }
 
 bool fused_by_cublaslt(const GemmCall& call) {
+  if (call.norm_behind != nullptr || call.moments != nullptr) return false;
   return call.activation == Activation::none || (call.activation == Activation::gelu_tanh && call.residual == nullptr);
 }
 

@@ -56,6 +56,18 @@ inline bool moves_eight(const NormVectors& norm) {
   return (reinterpret_cast<std::uintptr_t>(norm.gamma) | reinterpret_cast<std::uintptr_t>(norm.beta)) % 16 == 0;
 }
 
+/// Two 16-bit elements, T, in one word.
+template <class T>
+__device__ inline std::uint32_t pair(float low, float high) {
+  if constexpr (std::is_same_v<T, __half>) {
+    const __half2 both = __floats2half2_rn(low, high);
+    return reinterpret_cast<const std::uint32_t&>(both);
+  } else {
+    const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
+    return reinterpret_cast<const std::uint32_t&>(both);
+  }
+}
+
 __device__ inline float bf16_low(std::uint32_t pair) { return __uint_as_float(pair << 16); }
 __device__ inline float bf16_high(std::uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
 

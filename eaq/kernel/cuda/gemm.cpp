@@ -189,6 +189,8 @@ const std::string& Gemm::run(const GemmCall& call) {
   }
   const State::Plan& plan = known->second;
   if (!plan.choice) {
+    if (call.norm_behind != nullptr || call.moments != nullptr)
+      throw Error(ErrorKind::unavailable, "no kernel takes a product with a norm behind it or sums of its rows");
     plain_gemm(state_->context, call);
   } else if (const char* failed = state_->submit(plan, *plan.choice, call)) {
     throw Error(ErrorKind::unavailable, plan.name + ": multiplying: " + failed);

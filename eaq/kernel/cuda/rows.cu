@@ -192,6 +192,28 @@ __global__ void wide_norm_kernel(NormVectors norm, int cols, Rows x, Rows added,
   }
 }
 
+// A warp a row: all of it is the first part's, and the others are zeros.
+template <int V>
+__global__ void __launch_bounds__(32 * warps, 8)
+    moments_kernel(std::int64_t rows, int cols, Rows x, RowMoments to, float* moments) {
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warps + threadIdx.x / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  wait_for_earlier_kernel();
+  let_next_kernel_start();
+  if (row >= rows) return;
+  float sum = 0, squares = 0;
+  for (int col = lane * V; col < cols; col += 32 * V) {
+    float values[V];
+    load<V>(values, x, row, col);
+#pragma unroll
+    for (const float value : values) sum += value, squares += value * value;
+  }
+  sum = warp_sum(sum), squares = warp_sum(squares);
+  if (lane >= to.parts) return;
+  moments[lane * to.rows + row] = lane == 0 ? sum : 0;
+  moments[(to.parts + lane) * to.rows + row] = lane == 0 ? squares : 0;
+}
+
 __global__ void wide_embed_kernel(int cols, Rows tokens, Rows positions, const std::int32_t* ids, const std::int32_t* at,
                                   Rows y) {
   const std::int64_t row = blockIdx.x;
@@ -273,6 +295,13 @@ void layer_norm(CudaContext& context, const NormVectors& norm, const Matrix& x, 
   if (!done)
     launch(context, "a layer norm", block_a_row(x.rows), wide_norm_kernel, norm, cols, rows_of(x), optional_rows(added),
            optional_rows(sum), rows_of(y));
+}
+
+void row_moments(CudaContext& context, const Matrix& x, float* moments) {
+  const RowMoments to = RowMoments::of(x.rows, x.cols);
+  if (to.parts > RowMoments::most_parts) throw Error(ErrorKind::bug, "sums of rows of " + std::to_string(x.cols) + " elements");
+  launch(context, "sums of rows", warp_a_row(x.rows), moved_at_once({x}) == 8 ? moments_kernel<8> : moments_kernel<1>, x.rows,
+         static_cast<int>(x.cols), rows_of(x), to, moments);
 }
 
 void embed(CudaContext& context, const Matrix& tokens, const Matrix& positions, const std::int32_t* ids, const std::int32_t* at,

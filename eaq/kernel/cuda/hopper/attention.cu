@@ -13,6 +13,7 @@ namespace eaq::kernel_cuda {
 namespace {
 
 constexpr int tile = 64, head = 64;  // a tile: a group's queries, or keys
+constexpr float most_weight = 8;     // as a power of two; far from what f16 holds
 
 template <class T, int Groups>
 struct Shared {
@@ -74,7 +75,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
   const int whole_below = s.limit(a, min(block_first + 16 * warp, s.queries - 1));
   const float factor = a.scale * 1.4426950408889634f;  // 2^(score factor) is one instruction
   float result[32] = {}, largest[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
-  const std::uint64_t q = describe_swizzled(shared_address(&shared.q[first_row]));
+  std::uint32_t q[head / 16][4];  // this warp's queries: as an operand in registers they are read from shared memory once
 
   const auto take_tile = [&](int i) {
     float scores[32];
@@ -82,7 +83,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
                         v = describe_swizzled(shared_address(&shared.v[i % 2]));
     wgmma_begin();
 #pragma unroll
-    for (int d = 0; d < head / 16; ++d) wgmma_64x64x16<T>(scores, q + 2 * d, k + 2 * d, d > 0);
+    for (int d = 0; d < head / 16; ++d) wgmma_64x64x16<T>(scores, q[d], k + 2 * d, d > 0);
     wgmma_finish();
 
     const int first_key = i * tile;
@@ -95,25 +96,38 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
       for (int e = 0; e < 32; ++e)
         if (key_of(e) < limits[e / 2 % 2] && !s.shown(a, key_of(e))) scores[e] = hidden_score;
     }
-    // Scores to weights; what was summed before is rescaled to the new largest score.
+    // Scores to weights: powers of two of what they exceed a shift by. The shift is the largest score of the row when it was
+    // set; it is set anew, and what was summed before rescaled, only where a weight would pass `most_weight`.
+    float own_largest[2];
+    bool small = true;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float now = largest[half];
+      own_largest[half] = largest[half];
 #pragma unroll
-      for (int e = 2 * half; e < 32; e += 4) now = fmaxf(now, fmaxf(scores[e], scores[e + 1]));
-      now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
-      now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
-      const float rescale = exp2_approximate((largest[half] - now) * factor), shift = now * factor;
-      largest[half] = now;
-      float total = 0;
+      for (int e = 2 * half; e < 32; e += 4) own_largest[half] = fmaxf(own_largest[half], fmaxf(scores[e], scores[e + 1]));
+      small &= (own_largest[half] - largest[half]) * factor <= most_weight;
+    }
+    if (!__all_sync(0xffffffffu, small)) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float now = own_largest[half];
+        now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
+        now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
+        const float rescale = exp2_approximate((largest[half] - now) * factor);
+        largest[half] = now, sum[half] *= rescale;
+#pragma unroll
+        for (int e = 2 * half; e < 32; e += 4) result[e] *= rescale, result[e + 1] *= rescale;
+      }
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float shift = largest[half] * factor;
 #pragma unroll
       for (int e = 2 * half; e < 32; e += 4) {
         scores[e] = exp2_approximate(fmaf(scores[e], factor, -shift));
         scores[e + 1] = exp2_approximate(fmaf(scores[e + 1], factor, -shift));
-        total += scores[e] + scores[e + 1];
-        result[e] *= rescale, result[e + 1] *= rescale;
+        sum[half] += scores[e] + scores[e + 1];  // this lane's columns; joined at the end
       }
-      sum[half] = sum[half] * rescale + total;  // this lane's columns; joined at the end
     }
     std::uint32_t weights[tile / 16][4];
 #pragma unroll
@@ -123,6 +137,11 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
     for (int key = 0; key < tile / 16; ++key) wgmma_64x64x16<T>(result, weights[key], v + key * (16 * swizzled_row >> 4));
     wgmma_finish();
   };
+  copy_async_wait<0>();
+  __syncthreads();
+#pragma unroll
+  for (int d = 0; d < head / 16; ++d)
+    load_matrices(q[d], reinterpret_cast<const std::byte*>(&shared.q) + swizzled(16 * warp + lane % 16, 2 * d + lane / 16));
   for (int i = 0; i < tiles; ++i) {
     // Only what is read next is on its way here: showing it to wgmma waits for all copies.
     copy_async_wait<0>();
@@ -135,8 +154,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
     if (i < own_tiles) take_tile(i);
   }
 
-  // Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own.
-  __syncthreads();  // no product reads queries any more
+// Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own.
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float total = sum[half];

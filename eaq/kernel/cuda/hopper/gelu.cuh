@@ -26,4 +26,10 @@ __device__ inline float fast_gelu_tanh(float x) {
   return x * reciprocal_approximate(1 + exp2_approximate(minus_2u));
 }
 
+/// The same by the card's own tanh, in half as many instructions: off by at most 2^-12 |x|, half a step of an f16 x.
+__device__ inline float faster_gelu_tanh(float x) {
+  const float half = 0.5f * x;
+  return fmaf(half, tanh_approximate(x * fmaf(x * x, 0.0356774081f, 0.797884561f)), half);
+}
+
 }  // namespace eaq::kernel_cuda

@@ -9,8 +9,16 @@ struct CUstream_st;
 
 namespace eaq::kernel_cuda {
 
-/// CUTLASS's by schedule and tile, [rows of y] x [columns of y], and one of ours (slices.cu).
-enum class HopperKernel { pingpong_64x64, pingpong_128x128, cooperative_128x192, cooperative_128x256, stream_k_128x64, slices };
+/// CUTLASS's by schedule and tile, [rows of y] x [columns of y], and ours (slices.cu, behind_norm.cu).
+enum class HopperKernel {
+  pingpong_64x64,
+  pingpong_128x128,
+  cooperative_128x192,
+  cooperative_128x256,
+  stream_k_128x64,
+  slices,
+  behind_norm
+};
 
 enum class HopperActivation { none, gelu, gelu_tanh };
 
@@ -19,14 +27,25 @@ struct HopperRows {
   std::int64_t stride = 0;  ///< in elements
 };
 
+/// See RowMoments.
+struct HopperMoments {
+  float* data = nullptr;
+  std::int64_t rows = 0, parts = 0;
+};
+
 /// y [m, n] = activation(x [m, k] w^T [n, k] + bias [n]) + residual [m, n], all of one type.
 struct HopperCall {
   int m = 0, n = 0, k = 0;
   HopperRows x, w, y, residual;  ///< residual: no data where there is none
   const void* bias = nullptr;    ///< or null
   HopperActivation activation = HopperActivation::none;
-  int splits = 1;        ///< of k, in slices and in stream_k_128x64, there 1: as its heuristic has it
-  bool w_stays = false;  ///< see GemmCall
+  int splits = 1;         ///< of k, in slices and in stream_k_128x64, there 1: as its heuristic has it
+  bool w_stays = false;   ///< see GemmCall
+  HopperMoments moments;  ///< of y, kept too where there is room for them. Large tiles alone
+  HopperMoments
+      norm;  ///< of x: its norm comes behind the product, and `bias` is of f32. For behind_norm alone, without a residual
+  const float* w_sums = nullptr;
+  float epsilon = 0;
   int multiprocessors = 0;
   void* workspace = nullptr;
   std::size_t workspace_bytes = 0;
@@ -36,6 +55,8 @@ struct HopperCall {
 /// Submits it; what failed, or null.
 const char* run_f16(HopperKernel kernel, const HopperCall& call);
 const char* run_bf16(HopperKernel kernel, const HopperCall& call);
+const char* run_behind_norm_f16(const HopperCall& call);
+const char* run_behind_norm_bf16(const HopperCall& call);
 const char* run_slices_f16(const HopperCall& call);
 const char* run_slices_bf16(const HopperCall& call);
 

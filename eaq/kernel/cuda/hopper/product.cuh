@@ -70,23 +70,86 @@ namespace hopper {
 
 namespace fusion = cutlass::epilogue::fusion;
 
-template <class Element, class Tile, class Cluster, class MainSchedule, class EpilogueSchedule,
-          class Scheduler = cutlass::gemm::PersistentScheduler>
-class TiledProduct {
-  static constexpr int aligned = 16 / sizeof(Element);
-  static constexpr auto nearest = cutlass::FloatRoundStyle::round_to_nearest;
-  using Rows = cutlass::layout::RowMajor;
-  template <template <class> class Function, class... Inputs>
-  using Compute = fusion::Sm90EVT<fusion::Sm90Compute<Function, float, float, nearest>, Inputs...>;
+constexpr auto nearest = cutlass::FloatRoundStyle::round_to_nearest;
+template <template <class> class Function, class Result, class... Inputs>
+using Compute = fusion::Sm90EVT<fusion::Sm90Compute<Function, Result, float, nearest>, Inputs...>;
+
+// ---- Epilogues: what is done to a tile of sums on their way out
+
+/// activation(sums + bias) + residual.
+template <class Element, class Tile, class Result = Element>
+struct Plain {
+  using Source = Element;
   // The bias is a row that is added to all rows; null: zeros.
-  using Biased = Compute<cutlass::plus, fusion::Sm90AccFetch, fusion::Sm90RowBroadcast<0, Tile, Element, float>>;
-  using Activated = Compute<ChosenActivation, Biased>;
+  using Biased = Compute<cutlass::plus, float, fusion::Sm90AccFetch, fusion::Sm90RowBroadcast<0, Tile, Element, float>>;
+  using Activated = Compute<ChosenActivation, float, Biased>;
   // scale * residual + activated. Where the scale is 0 the residual is not read.
-  using Fused = fusion::Sm90EVT<fusion::Sm90Compute<cutlass::homogeneous_multiply_add, Element, float, nearest>,
-                                fusion::Sm90ScalarBroadcast<float>, fusion::Sm90SrcFetch<Element>, Activated>;
+  using Operations = Compute<cutlass::homogeneous_multiply_add, Result, fusion::Sm90ScalarBroadcast<float>,
+                             fusion::Sm90SrcFetch<Element>, Activated>;
+
+  static typename Operations::Arguments arguments(const HopperCall& c) {
+    return {
+        {{c.residual.data != nullptr ? 1.0f : 0.0f}, {nullptr}, {}},                        // the residual's scale
+        {},                                                                                 // the residual
+        {{{}, {static_cast<const Element*>(c.bias), Element(0), {}}, {}}, {c.activation}},  // accumulator, bias, sum; activation
+        {}};
+  }
+};
+
+template <class T>
+struct PlusSquare {
+  CUTLASS_DEVICE T operator()(const T& sum, const T& x) const { return sum + x * x; }
+};
+
+/// The same, and of the rows' parts in each tile the sum and the sum of squares, before they are rounded. Null: neither.
+/// Columns beyond the last are zeros, so whole tiles are summed.
+template <class Element, class Tile>
+struct WithMoments {
+  using Source = Element;
+  template <template <class> class Function, class Inner>
+  using Reduced =
+      fusion::Sm90EVT<fusion::Sm90ColReduction<Function, cutlass::plus, cutlass::plus, 0, Tile, float, float, nearest,
+                                               cute::Stride<cute::_1, cute::_0, cute::_0>, 4, true, /* of tiles */ false,
+                                               /* all of them whole */ false>,
+                      Inner>;
+  using Result = Plain<Element, Tile, float>;
+  using Operations = Reduced<PlusSquare, Reduced<cutlass::plus, typename Result::Operations>>;
+
+  static typename Operations::Arguments arguments(const HopperCall& c) {
+    float* squares = c.moments.data != nullptr ? c.moments.data + c.moments.rows * c.moments.parts : nullptr;
+    return {{Result::arguments(c), {c.moments.data, 0.0f, {}}}, {squares, 0.0f, {}}};
+  }
+};
+
+/// How a tile leaves: in pieces, by way of shared memory. As CUTLASS proposes:
+struct ByDefault {
+  template <class Element, class Tile, class Cluster, class Schedule, class Outcome>
   using Epilogue = typename cutlass::epilogue::collective::CollectiveBuilder<
       cutlass::arch::Sm90, cutlass::arch::OpClassTensorOp, Tile, Cluster, cutlass::epilogue::collective::EpilogueTileAuto, float,
-      float, Element, Rows, aligned, Element, Rows, aligned, EpilogueSchedule, Fused>::CollectiveOp;
+      float, typename Outcome::Source, cutlass::layout::RowMajor, 16 / sizeof(Element), Element, cutlass::layout::RowMajor,
+      16 / sizeof(Element), Schedule, typename Outcome::Operations>::CollectiveOp;
+};
+/// Or of 128 x 64, twice as large as it does for the kernels of two groups together, which wait for each other at each.
+struct InLargePieces {
+  static constexpr int columns = 64, elements = columns / 2;  // of a thread
+  template <class Tile>
+  static constexpr int pieces = cute::size<1>(Tile{}) / columns;
+  template <class Element, class Tile, class Cluster, class Schedule, class Outcome>
+  using Epilogue = typename cutlass::epilogue::collective::detail::Sm90TmaBuilderImpl<
+      Tile, cute::Shape<cute::_128, cute::Int<columns>>, float, float, typename Outcome::Source, cutlass::layout::RowMajor,
+      16 / sizeof(Element), Element, cutlass::layout::RowMajor, 16 / sizeof(Element), typename Outcome::Operations,
+      cutlass::epilogue::Sm90TmaWarpSpecialized<pieces<Tile>, /* results on their way */ 2, elements,
+                                                /* in the source's place */ true,
+                                                /* stored a piece later */ false>>::CollectiveOp;
+};
+
+template <class Element, class Tile, class Cluster, class MainSchedule, class EpilogueSchedule,
+          class Scheduler = cutlass::gemm::PersistentScheduler, class Outcome = Plain<Element, Tile>, class Leaving = ByDefault>
+class TiledProduct {
+  static constexpr int aligned = 16 / sizeof(Element);
+  using Rows = cutlass::layout::RowMajor;
+  using Source = typename Outcome::Source;
+  using Epilogue = typename Leaving::template Epilogue<Element, Tile, Cluster, EpilogueSchedule, Outcome>;
   // w [n, k] row by row is CUTLASS's B [k, n] column by column.
   using Mainloop = typename cutlass::gemm::collective::CollectiveBuilder<
       cutlass::arch::Sm90, cutlass::arch::OpClassTensorOp, Element, Rows, aligned, Element, cutlass::layout::ColumnMajor, aligned,
@@ -104,14 +167,9 @@ class TiledProduct {
     made.problem_shape = {c.m, c.n, c.k, 1};
     made.mainloop.ptr_A = static_cast<const Element*>(c.x.data), made.mainloop.dA = rows(c.x.stride);
     made.mainloop.ptr_B = static_cast<const Element*>(c.w.data), made.mainloop.dB = rows(c.w.stride);
-    made.epilogue.ptr_C = static_cast<const Element*>(added.data), made.epilogue.dC = rows(added.stride);
+    made.epilogue.ptr_C = static_cast<const Source*>(added.data), made.epilogue.dC = rows(added.stride);
     made.epilogue.ptr_D = static_cast<Element*>(c.y.data), made.epilogue.dD = rows(c.y.stride);
-    typename Fused::Arguments fused{
-        {{c.residual.data != nullptr ? 1.0f : 0.0f}, {nullptr}, {}},                        // the residual's scale
-        {},                                                                                 // the residual
-        {{{}, {static_cast<const Element*>(c.bias), Element(0), {}}, {}}, {c.activation}},  // accumulator, bias, sum; activation
-        {}};
-    made.epilogue.thread = fused;
+    made.epilogue.thread = Outcome::arguments(c);
     made.hw_info.sm_count = c.multiprocessors;
     if constexpr (std::is_same_v<Scheduler, StreamK>) made.scheduler.splits = c.splits;
     return made;
@@ -137,6 +195,13 @@ using Together = cutlass::epilogue::TmaWarpSpecializedCooperative;
 template <int M, int N, int K>
 using Size = cute::Shape<cute::Int<M>, cute::Int<N>, cute::Int<K>>;
 
+/// Large tiles, which can keep moments.
+template <class Element, class Tile>
+const char* run_large(const HopperCall& call) {
+  return TiledProduct<Element, Tile, Size<2, 1, 1>, Cooperative, Together, cutlass::gemm::PersistentScheduler,
+                      WithMoments<Element, Tile>, InLargePieces>::run(call);
+}
+
 template <class Element>
 const char* run(HopperKernel kernel, const HopperCall& call) {
   switch (kernel) {
@@ -145,12 +210,13 @@ const char* run(HopperKernel kernel, const HopperCall& call) {
     case HopperKernel::pingpong_128x128:
       return TiledProduct<Element, Size<128, 128, 64>, Size<2, 1, 1>, Pingpong, OneEach>::run(call);
     case HopperKernel::cooperative_128x192:
-      return TiledProduct<Element, Size<128, 192, 64>, Size<2, 1, 1>, Cooperative, Together>::run(call);
+      return run_large<Element, Size<128, 192, 64>>(call);
     case HopperKernel::cooperative_128x256:
-      return TiledProduct<Element, Size<128, 256, 64>, Size<2, 1, 1>, Cooperative, Together>::run(call);
+      return run_large<Element, Size<128, 256, 64>>(call);
     case HopperKernel::stream_k_128x64:
       return TiledProduct<Element, Size<128, 64, 128>, Size<1, 1, 1>, Cooperative, Together, StreamK>::run(call);
     case HopperKernel::slices:
+    case HopperKernel::behind_norm:
       break;  // none of CUTLASS's
   }
   return "there is no such kernel";

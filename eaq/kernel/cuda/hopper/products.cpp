@@ -19,6 +19,7 @@ constexpr HopperProduct products[] = {
     {"128x64x128 split-k 3", HopperKernel::stream_k_128x64, 3},
     {"128x64x128 split-k 4", HopperKernel::stream_k_128x64, 4},
     {"128x64x128 split-k 6", HopperKernel::stream_k_128x64, 6},
+    {"128x192 behind norm", HopperKernel::behind_norm},
     {"128x64 whole", HopperKernel::slices},
     {"128x64 slices 2", HopperKernel::slices, 2},
     {"128x64 slices 4", HopperKernel::slices, 4},
@@ -41,7 +42,29 @@ std::optional<HopperActivation> activation_of(Activation activation) {
 
 std::int64_t tiles(std::int64_t elements, std::int64_t tile) { return (elements + tile - 1) / tile; }
 
+HopperMoments moments_at(const float* data, const Matrix& of) {
+  if (data == nullptr) return {};
+  const RowMoments moments = RowMoments::of(of.rows, of.cols);
+  return {const_cast<float*>(data), moments.rows, moments.parts};
+}
+
 }  // namespace
+
+bool has_norms_behind(const CudaContext& context) { return context.architecture() == 90; }
+
+bool keeps_moments(const CudaContext& context, const Matrix& x) {
+  constexpr std::int64_t many = 512;                    // fewer rows are norms' and products' own kernels'
+  constexpr std::int64_t fewest_steps = 12, step = 64;  // of k: in so many the tile before is finished
+  if (!has_norms_behind(context) || (x.dtype != DType::f16 && x.dtype != DType::bf16)) return false;
+  if (x.rows <= many || x.cols <= (fewest_steps - 1) * step || !fits(x)) return false;
+  const RowMoments moments = RowMoments::of(x.rows, x.cols);
+  return moments.parts <= RowMoments::most_parts &&
+         moments.bytes() <= static_cast<std::size_t>(x.rows * x.stride) * size_of(x.dtype);
+}
+
+bool norms_behind(const CudaContext& context, const GemmCall& call) {
+  return keeps_moments(context, call.x) && call.residual == nullptr && runs_on_hopper(context, call);
+}
 
 std::span<const HopperProduct> hopper_products() { return products; }
 
@@ -55,10 +78,16 @@ bool runs_on_hopper(const CudaContext& context, const GemmCall& call) {
   if (context.architecture() != 90 || (type != DType::f16 && type != DType::bf16)) return false;
   if (call.w.dtype != type || call.y.dtype != type || (call.residual != nullptr && call.residual->dtype != type)) return false;
   if (!activation_of(call.activation)) return false;
+  if (call.moments != nullptr && call.y.cols % RowMoments::of(call.y.rows, call.y.cols).cols != 0) return false;
   return fits(call.x) && fits(call.w) && fits(call.y) && (call.residual == nullptr || fits(*call.residual));
 }
 
 bool suits(const HopperProduct& product, const CudaContext& context, const GemmCall& call) {
+  if ((product.kernel == HopperKernel::behind_norm) != (call.norm_behind != nullptr)) return false;
+  if (call.norm_behind != nullptr) return true;
+  if (call.moments != nullptr)
+    return product.kernel == (RowMoments::of(call.y.rows, call.y.cols).cols == 192 ? HopperKernel::cooperative_128x192
+                                                                                   : HopperKernel::cooperative_128x256);
   if (product.kernel == HopperKernel::slices) {
     constexpr std::int64_t most_rows = 512, most_depth = 384;  // of a slice, which shared memory holds
     return call.x.rows <= most_rows && tiles(tiles(call.x.cols, 64), product.splits) * 64 <= most_depth &&
@@ -84,18 +113,23 @@ const char* submit(const HopperProduct& product, const CudaContext& context, con
                         .activation = *activation_of(call.activation),
                         .splits = product.splits,
                         .w_stays = call.w_stays,
+                        .moments = moments_at(call.moments, call.y),
+                        .norm = call.norm_behind != nullptr ? moments_at(call.norm_behind->moments, call.x) : HopperMoments{},
+                        .w_sums = call.norm_behind != nullptr ? call.norm_behind->w_sums : nullptr,
+                        .epsilon = call.norm_behind != nullptr ? call.norm_behind->epsilon : 0,
                         .multiprocessors = context.multiprocessors(),
                         .workspace = workspace.data(),
                         .workspace_bytes = workspace.size(),
                         .stream = context.stream()};
   const bool f16 = call.x.dtype == DType::f16;
+  if (product.kernel == HopperKernel::behind_norm) return f16 ? run_behind_norm_f16(made) : run_behind_norm_bf16(made);
   if (product.kernel == HopperKernel::slices) return f16 ? run_slices_f16(made) : run_slices_bf16(made);
   return (f16 ? run_f16 : run_bf16)(product.kernel, made);
 }
 
 std::string full_name(const HopperProduct& product, DType operands) {
-  return (product.kernel == HopperKernel::slices ? "eaq " : "cutlass ") + std::string(name_of(operands)) + " " +
-         std::string(product.name);
+  const bool ours = product.kernel == HopperKernel::slices || product.kernel == HopperKernel::behind_norm;
+  return (ours ? "eaq " : "cutlass ") + std::string(name_of(operands)) + " " + std::string(product.name);
 }
 
 }  // namespace eaq::kernel_cuda

@@ -191,6 +191,113 @@ TEST(HopperProducts, FuseGeluByErfWhereRowsAreWhole) {
   EXPECT_FALSE(kernel_cuda::fuses(*card, call));
 }
 
+// A product that keeps its rows' sums, and one with the norm of these rows behind it.
+template <class T>
+void expect_norm_behind(CudaContext& context, std::int64_t m, std::int64_t width, std::int64_t n) {
+  constexpr double epsilon = 1e-5;
+  const double half_a_step = dtype_of<T>() == DType::f16 ? 0x1p-11 : 0x1p-8;
+  Operands<T> first(context, m, width, 776), second(context, m, n, width);
+  const kernel_cuda::RowMoments kept = kernel_cuda::RowMoments::of(m, width);
+  const DeviceMemory moments = context.allocate(kept.bytes(), "a test's moments");
+  context.clear(moments.data(), moments.size());
+  // Not so far apart that a norm has nothing to do, nor around zero.
+  for (auto& value : first.residual.host) value = T(static_cast<float>(value) + 3);
+  context.upload(first.residual.memory.data(), std::as_bytes(std::span(first.residual.host)));
+  std::vector<float> w_sums(static_cast<std::size_t>(n)), bias(static_cast<std::size_t>(n));
+  for (std::int64_t col = 0; col < n; ++col) {
+    for (std::int64_t i = 0; i < width; ++i) w_sums[static_cast<std::size_t>(col)] += second.w.at(col, i);
+    bias[static_cast<std::size_t>(col)] = static_cast<float>(second.bias.at(0, col));
+  }
+  const auto on_card = [&](const std::vector<float>& values) {
+    DeviceMemory memory = context.allocate(values.size() * sizeof(float), "a test's vector");
+    context.upload(memory.data(), std::as_bytes(std::span(values)));
+    return memory;
+  };
+  const DeviceMemory w_sums_there = on_card(w_sums), bias_there = on_card(bias);
+
+  // Whoever can keep them, and the kernel that does it afterwards (null).
+  std::vector<const HopperProduct*> keepers{nullptr};
+  GemmCall keeps = first.call(Activation::none, true, Added::residual);
+  keeps.moments = reinterpret_cast<float*>(moments.data());
+  for (const HopperProduct& product : kernel_cuda::hopper_products())
+    if (runs_on_hopper(context, keeps) && suits(product, context, keeps)) keepers.push_back(&product);
+  EXPECT_EQ(kernel_cuda::fuses(context, keeps), keepers.size() > 1);
+  EXPECT_EQ(keepers.size() > 1, width % kept.cols == 0);
+  for (const HopperProduct* keeper : keepers) {
+    SCOPED_TRACE(keeper != nullptr ? keeper->name : "afterwards");
+    const bool by_kernel = keeper == nullptr;
+    keeps = first.call(Activation::none, true, Added::residual);
+    if (by_kernel) {
+      kernel_cuda::multiply(context, keeps);
+      kernel_cuda::row_moments(context, keeps.y, reinterpret_cast<float*>(moments.data()));
+    } else {
+      keeps.moments = reinterpret_cast<float*>(moments.data());
+      ASSERT_EQ(submit(*keeper, context, keeps, first.workspace), nullptr);
+    }
+    first.expect(Activation::none, true, Added::residual, by_kernel);
+    std::vector<T> rows(first.before.host.size());
+    context.download(std::as_writable_bytes(std::span(rows)), first.y.data());
+    std::vector<float> sums(kept.bytes() / sizeof(float));
+    context.download(std::as_writable_bytes(std::span(sums)), moments.data());
+    std::vector<double> means, scales;
+    for (std::int64_t row = 0; row < m; ++row) {
+      double sum = 0, squares = 0, kept_sum = 0, kept_squares = 0;
+      for (std::int64_t col = 0; col < width; ++col) {
+        const double value = static_cast<float>(rows[static_cast<std::size_t>(row * keeps.y.stride + col)]);
+        sum += value, squares += value * value;
+      }
+      for (std::int64_t part = 0; part < kept.parts; ++part) {
+        kept_sum += sums[static_cast<std::size_t>(part * kept.rows + row)];
+        kept_squares += sums[static_cast<std::size_t>((kept.parts + part) * kept.rows + row)];
+      }
+      // Of the rows as they are, or before they were rounded.
+      const double near = by_kernel ? 1e-5 : half_a_step / 4;
+      ASSERT_NEAR(kept_sum, sum, near * std::sqrt(squares * static_cast<double>(width))) << "row " << row;
+      ASSERT_NEAR(kept_squares, squares, near * squares) << "row " << row;
+      means.push_back(sum / static_cast<double>(width));
+      scales.push_back(1 / std::sqrt(squares / static_cast<double>(width) - means.back() * means.back() + epsilon));
+    }
+
+    for (const HopperProduct& product : kernel_cuda::hopper_products()) {
+      for (const Activation activation : {Activation::none, Activation::gelu, Activation::gelu_tanh}) {
+        GemmCall call = second.call(activation, false, Added::nothing);
+        call.x = keeps.y, call.bias = bias_there.data();
+        const kernel_cuda::NormBehind norm{reinterpret_cast<const float*>(moments.data()),
+                                           reinterpret_cast<const float*>(w_sums_there.data()), static_cast<float>(epsilon)};
+        ASSERT_TRUE(kernel_cuda::norms_behind(context, call));
+        call.norm_behind = &norm;
+        if (!suits(product, context, call)) continue;
+        ASSERT_EQ(submit(product, context, call, second.workspace), nullptr);
+        std::vector<T> got(second.before.host.size());
+        context.download(std::as_writable_bytes(std::span(got)), second.y.data());
+        for (std::int64_t row = 0; row < m; row += 1 + m / 40) {
+          for (std::int64_t col = row % 7; col < n; col += 11) {
+            double expected = 0;
+            for (std::int64_t i = 0; i < width; ++i)
+              expected += (static_cast<float>(rows[static_cast<std::size_t>(row * keeps.y.stride + i)]) -
+                           means[static_cast<std::size_t>(row)]) *
+                          second.w.at(col, i);
+            expected = expected * scales[static_cast<std::size_t>(row)] + bias[static_cast<std::size_t>(col)];
+            const double by_tanh = activation == Activation::gelu_tanh ? 0x1p-12 * std::abs(expected) : 0;
+            expected = applied(activation, expected);
+            ASSERT_NEAR(static_cast<float>(got[static_cast<std::size_t>(row * call.y.stride + col)]), expected,
+                        half_a_step * std::abs(expected) + by_tanh + (by_kernel ? 1e-4 : half_a_step / 2))
+                << full_name(product, dtype_of<T>()) << ", row " << row << ", column " << col;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(HopperProducts, WithANormBehindThemAreThoseOfNormedRows) {
+  ON_A_HOPPER_CARD(card);
+  expect_norm_behind<bf16>(*card, 1000, 768, 2304);
+  expect_norm_behind<f16>(*card, 1000, 768, 3072);
+  expect_norm_behind<bf16>(*card, 513, 1000, 776);  // tiles that are not whole
+  expect_norm_behind<f16>(*card, 640, 1024, 2304);  // 256 columns wide
+}
+
 // Whoever wins: cuBLASLt's and these compete.
 TEST(HopperProducts, TheChosenOneIsRight) {
   ON_A_HOPPER_CARD(card);

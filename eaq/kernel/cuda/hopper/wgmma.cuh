@@ -25,14 +25,28 @@ __device__ inline std::uint64_t describe_swizzled(std::uint32_t address) {
   return (address & 0x3ffffu) >> 4 | eight_rows << 16 | eight_rows << 32 | swizzle_of_128_bytes << 62;
 }
 
-/// What threads wrote to shared memory may be read by wgmma after this and a barrier.
+/// Four 8 x 8 matrices of 16-bit elements to shared memory; lane l names row l % 8 of matrix l / 8.
+__device__ inline void store_matrices(void* row, const std::uint32_t (&r)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};" ::"r"(shared_address(row)), "r"(r[0]), "r"(r[1]),
+               "r"(r[2]), "r"(r[3])
+               : "memory");
+}
+
+/// What threads wrote to shared memory may be read by wgmma, or the copy engine, after this and a barrier.
 __device__ inline void show_to_wgmma() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 /// Before the first of a row of products, and whenever registers of theirs were written since.
 __device__ inline void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+/// Ends a row of products.
+__device__ inline void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+/// Until all rows of products but the last N are done.
+template <int N>
+__device__ inline void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
 /// Until all products submitted so far are done.
 __device__ inline void wgmma_finish() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  wgmma_commit();
+  wgmma_wait<0>();
 }
 
 // A lane holds, of every 64 x 8 tile t of results, d[4 t ..]: columns 2 (lane % 4) and the next of rows 16 warp + lane / 4 and
@@ -60,20 +74,102 @@ __device__ inline void wgmma_64x64x16(float (&d)[32], std::uint64_t a, std::uint
   }
 }
 
-/// d += a b: a [64, 16] in registers as mma.m16n8k16 has a warp's rows, b [16, 64] in shared memory, a row for each k.
-template <class T>
-__device__ inline void wgmma_64x64x16(float (&d)[32], const std::uint32_t (&a)[4], std::uint64_t b) {
+// The same with a in registers, as mma.m16n8k16 has a warp's rows; B: how b lies, 0 for rows along k, 1 for a row for each k.
+template <class T, int B>
+__device__ inline void wgmma_64x64x16_of_registers(float (&d)[32], const std::uint32_t (&a)[4], std::uint64_t b, bool adds) {
   if constexpr (std::is_same_v<T, __half>) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 " EAQ_WGMMA_RESULTS ", {%32,%33,%34,%35}, %36, 1, 1, 1, 1;"
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %37, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 " EAQ_WGMMA_RESULTS
+                 ", {%32,%33,%34,%35}, %36, p, 1, 1, %38;}"
                  : EAQ_WGMMA_REGISTERS(d)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(adds)), "n"(B));
   } else {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " EAQ_WGMMA_RESULTS ", {%32,%33,%34,%35}, %36, 1, 1, 1, 1;"
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %37, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " EAQ_WGMMA_RESULTS
+                 ", {%32,%33,%34,%35}, %36, p, 1, 1, %38;}"
                  : EAQ_WGMMA_REGISTERS(d)
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(adds)), "n"(B));
   }
 }
 
+/// d = a b^T, or d += where `adds`: a [64, 16] in registers, b [64, 16] in shared memory, rows along k.
+template <class T>
+__device__ inline void wgmma_64x64x16(float (&d)[32], const std::uint32_t (&a)[4], std::uint64_t b, bool adds) {
+  wgmma_64x64x16_of_registers<T, 0>(d, a, b, adds);
+}
+
+/// d += a b: a [64, 16] in registers, b [16, 64] in shared memory, a row for each k.
+template <class T>
+__device__ inline void wgmma_64x64x16(float (&d)[32], const std::uint32_t (&a)[4], std::uint64_t b) {
+  wgmma_64x64x16_of_registers<T, 1>(d, a, b, true);
+}
+
+#define EAQ_WGMMA_RESULTS_192                                        \
+  "{"                                                                \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"           \
+  "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31," \
+  "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47," \
+  "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63," \
+  "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79," \
+  "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"  \
+  "}"
+#define EAQ_WGMMA_REGISTERS_192(d)                                                                                       \
+  EAQ_WGMMA_FOUR(d, 0), EAQ_WGMMA_FOUR(d, 4), EAQ_WGMMA_FOUR(d, 8), EAQ_WGMMA_FOUR(d, 12), EAQ_WGMMA_FOUR(d, 16),        \
+      EAQ_WGMMA_FOUR(d, 20), EAQ_WGMMA_FOUR(d, 24), EAQ_WGMMA_FOUR(d, 28), EAQ_WGMMA_FOUR(d, 32), EAQ_WGMMA_FOUR(d, 36), \
+      EAQ_WGMMA_FOUR(d, 40), EAQ_WGMMA_FOUR(d, 44), EAQ_WGMMA_FOUR(d, 48), EAQ_WGMMA_FOUR(d, 52), EAQ_WGMMA_FOUR(d, 56), \
+      EAQ_WGMMA_FOUR(d, 60), EAQ_WGMMA_FOUR(d, 64), EAQ_WGMMA_FOUR(d, 68), EAQ_WGMMA_FOUR(d, 72), EAQ_WGMMA_FOUR(d, 76), \
+      EAQ_WGMMA_FOUR(d, 80), EAQ_WGMMA_FOUR(d, 84), EAQ_WGMMA_FOUR(d, 88), EAQ_WGMMA_FOUR(d, 92)
+#define EAQ_WGMMA_RESULTS_256                                                       \
+  "{"                                                                               \
+  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                          \
+  "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"                \
+  "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                \
+  "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"                \
+  "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"                \
+  "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"                \
+  "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,"    \
+  "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127" \
+  "}"
+#define EAQ_WGMMA_REGISTERS_256(d)                                                                                            \
+  EAQ_WGMMA_FOUR(d, 0), EAQ_WGMMA_FOUR(d, 4), EAQ_WGMMA_FOUR(d, 8), EAQ_WGMMA_FOUR(d, 12), EAQ_WGMMA_FOUR(d, 16),             \
+      EAQ_WGMMA_FOUR(d, 20), EAQ_WGMMA_FOUR(d, 24), EAQ_WGMMA_FOUR(d, 28), EAQ_WGMMA_FOUR(d, 32), EAQ_WGMMA_FOUR(d, 36),      \
+      EAQ_WGMMA_FOUR(d, 40), EAQ_WGMMA_FOUR(d, 44), EAQ_WGMMA_FOUR(d, 48), EAQ_WGMMA_FOUR(d, 52), EAQ_WGMMA_FOUR(d, 56),      \
+      EAQ_WGMMA_FOUR(d, 60), EAQ_WGMMA_FOUR(d, 64), EAQ_WGMMA_FOUR(d, 68), EAQ_WGMMA_FOUR(d, 72), EAQ_WGMMA_FOUR(d, 76),      \
+      EAQ_WGMMA_FOUR(d, 80), EAQ_WGMMA_FOUR(d, 84), EAQ_WGMMA_FOUR(d, 88), EAQ_WGMMA_FOUR(d, 92), EAQ_WGMMA_FOUR(d, 96),      \
+      EAQ_WGMMA_FOUR(d, 100), EAQ_WGMMA_FOUR(d, 104), EAQ_WGMMA_FOUR(d, 108), EAQ_WGMMA_FOUR(d, 112), EAQ_WGMMA_FOUR(d, 116), \
+      EAQ_WGMMA_FOUR(d, 120), EAQ_WGMMA_FOUR(d, 124)
+
+/// d [64, N] = a b^T, or d += where `adds`: a [64, 16] and b [N, 16] in shared memory, rows along k; N is 192 or 256.
+template <class T, int N>
+__device__ inline void wgmma_64xNx16(float (&d)[N / 2], std::uint64_t a, std::uint64_t b, bool adds) {
+  if constexpr (N == 192 && std::is_same_v<T, __half>)
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %98, 0;\nwgmma.mma_async.sync.aligned.m64n192k16.f32.f16.f16 " EAQ_WGMMA_RESULTS_192
+        ", %96, %97, p, 1, 1, 0, 0;}"
+        : EAQ_WGMMA_REGISTERS_192(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
+  if constexpr (N == 192 && std::is_same_v<T, __nv_bfloat16>)
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %98, 0;\nwgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 " EAQ_WGMMA_RESULTS_192
+        ", %96, %97, p, 1, 1, 0, 0;}"
+        : EAQ_WGMMA_REGISTERS_192(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
+  if constexpr (N == 256 && std::is_same_v<T, __half>)
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %130, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 " EAQ_WGMMA_RESULTS_256
+        ", %128, %129, p, 1, 1, 0, 0;}"
+        : EAQ_WGMMA_REGISTERS_256(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
+  if constexpr (N == 256 && std::is_same_v<T, __nv_bfloat16>)
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %130, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " EAQ_WGMMA_RESULTS_256
+        ", %128, %129, p, 1, 1, 0, 0;}"
+        : EAQ_WGMMA_REGISTERS_256(d)
+        : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
+}
+
+#undef EAQ_WGMMA_RESULTS_192
+#undef EAQ_WGMMA_REGISTERS_192
+#undef EAQ_WGMMA_RESULTS_256
+#undef EAQ_WGMMA_REGISTERS_256
 #undef EAQ_WGMMA_RESULTS
 #undef EAQ_WGMMA_FOUR
 #undef EAQ_WGMMA_REGISTERS

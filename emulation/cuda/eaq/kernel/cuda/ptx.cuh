@@ -111,5 +111,6 @@ inline void prefetch_l2(const void*) {}
 
 inline float exp2_approximate(float x) { return std::exp2(x); }
 inline float reciprocal_approximate(float x) { return 1 / x; }
+inline float tanh_approximate(float x) { return std::tanh(x); }
 
 }  // namespace eaq::kernel_cuda

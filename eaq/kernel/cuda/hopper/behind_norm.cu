@@ -1,0 +1,364 @@
+// Products of many rows with a norm behind them: y = activation(norm(x) w^T + bias) from x as it is. With a row's mean and
+// deviation and the sums of w's rows, norm(x) w^T is (x w^T - mean * sums) / deviation: what a norm by itself would write, and a
+// product read, never is.
+//
+// Two blocks have the tiles of 128 rows above each other and share what they fetch of w. In a block one thread fetches steps of k
+// by the copy engine, some ahead; two groups of four warps multiply, 64 rows each, and other warps prepare what a tile's rows and
+// columns have of their own. A group finishes a tile piece by piece while it multiplies the next one, so the tensor cores wait
+// neither for activations nor for what is stored.
+#include <cuda_runtime.h>
+
+#include "eaq/kernel/cuda/elements.cuh"
+#include "eaq/kernel/cuda/hopper/bulk.cuh"
+#include "eaq/kernel/cuda/hopper/gelu.cuh"
+#include "eaq/kernel/cuda/hopper/kernels.h"
+#include "eaq/kernel/cuda/hopper/wgmma.cuh"
+
+namespace eaq::kernel_cuda {
+namespace {
+
+constexpr int tile_m = 128, tile_n = 192, group_m = 64;
+constexpr int depth = 64, steps_ahead = 5;  // depth: of a step of k, a row of shared memory
+constexpr int threads = 384, preparing = 96, most_parts = 8;
+constexpr int chunk = 16, chunks = tile_n / chunk, piece = 64;  // columns: finished during a step of k, and stored at once
+
+struct RowNorm {
+  float scale, shift;  // what a row's sums of products are multiplied by, and what of w's sums is added
+};
+
+template <class T>
+struct Shared {
+  struct Step {
+    T x[tile_m][depth], w[tile_n][depth];  // swizzled, as all here
+  };
+  struct Sides {
+    float4 columns[tile_n / 2];  // of two columns: w's sums, bias
+    RowNorm rows[tile_m];
+  };
+  Step steps[steps_ahead];
+  T leaving[2][group_m][piece];  // of each group
+  Sides sides[2];                // of a tile that is multiplied, and of the one before, which is finished
+  Arrivals full[steps_ahead], empty[steps_ahead], sides_full[2], sides_empty[2];
+};
+
+struct Maps {
+  CUtensorMap x, w, y;
+};
+
+// The tiles of a pair of blocks, one after the other: neighbours have the same columns.
+class Tiles {
+ public:
+  __device__ explicit Tiles(const HopperCall& c)
+      : pairs_((c.m + 2 * tile_m - 1) / (2 * tile_m)),
+        all_(pairs_ * ((c.n + tile_n - 1) / tile_n)),
+        next_(static_cast<int>(blockIdx.x) / 2) {}
+  __device__ bool are_left() const { return next_ < all_; }
+  __device__ void advance() { next_ += static_cast<int>(gridDim.x) / 2; }
+  __device__ int row() const { return (2 * (next_ % pairs_) + static_cast<int>(blockIdx.x) % 2) * tile_m; }
+  __device__ int col() const { return next_ / pairs_ * tile_n; }
+
+ private:
+  int pairs_, all_, next_;
+};
+
+// One of some places that are used in turns, and the parity of its turn.
+template <int Places>
+struct Turn {
+  int place = 0;
+  unsigned parity = 0;
+  __device__ void advance() {
+    if (++place == Places) place = 0, parity ^= 1;
+  }
+};
+
+// By one thread.
+template <class T>
+__device__ void fetch_steps(const HopperCall& c, const Maps& maps, Shared<T>& shared) {
+  const int block = static_cast<int>(blockIdx.x) % 2;
+  const auto fetch_w = [&](int place, const Tiles& tiles, int k) {
+    auto& step = shared.steps[place];
+    shared.full[place].expect(sizeof(step));
+    fetch_tile_for(3, &step.w[tile_n / 2 * block], maps.w, tiles.col() + tile_n / 2 * block, k, shared.full[place]);
+  };
+  Tiles tiles(c);
+  // The kernel ahead may still write x, but not w.
+  int begun = 0;
+  if (c.w_stays && tiles.are_left())
+    for (; begun < steps_ahead && begun * depth < c.k; ++begun) fetch_w(begun, tiles, begun * depth);
+  wait_for_earlier_kernel();
+  for (Turn<steps_ahead> turn; tiles.are_left(); tiles.advance()) {
+    for (int k = 0; k < c.k; k += depth, turn.advance()) {
+      if (begun > 0) {
+        --begun;
+      } else {
+        shared.empty[turn.place].wait(turn.parity ^ 1);
+        fetch_w(turn.place, tiles, k);
+      }
+      fetch_tile(&shared.steps[turn.place].x, maps.x, tiles.row(), k, shared.full[turn.place]);
+    }
+  }
+}
+
+__device__ float2 two_at(const float* values, int i, int count) {
+  return values != nullptr && i < count ? *reinterpret_cast<const float2*>(values + i) : make_float2(0, 0);
+}
+
+__device__ RowNorm norm_of(const HopperCall& c, int row) {
+  float sum = 0, squares = 0;
+#pragma unroll
+  for (int part = 0; part < most_parts; ++part) {  // so that all are on their way together
+    const bool is_there = part < c.norm.parts && row < c.m;
+    sum += is_there ? c.norm.data[part * c.norm.rows + row] : 0;
+    squares += is_there ? c.norm.data[(c.norm.parts + part) * c.norm.rows + row] : 0;
+  }
+  const float of_row = 1 / static_cast<float>(c.k), mean = sum * of_row;
+  const float scale = rsqrtf(fmaxf(squares * of_row - mean * mean, 0.0f) + c.epsilon);
+  return {scale, -mean * scale};
+}
+
+// By the preparing threads, `own` of which this is.
+template <class T>
+__device__ void prepare_sides(const HopperCall& c, Shared<T>& shared, int own) {
+  Turn<2> turn;
+  for (Tiles tiles(c); tiles.are_left(); tiles.advance(), turn.advance()) {
+    shared.sides_empty[turn.place].wait(turn.parity ^ 1);
+    auto& sides = shared.sides[turn.place];
+    for (int row = own; row < tile_m; row += preparing) sides.rows[row] = norm_of(c, tiles.row() + row);
+    for (int two = own; two < tile_n / 2; two += preparing) {
+      const float2 sums = two_at(c.w_sums, tiles.col() + 2 * two, c.n),
+                   bias = two_at(static_cast<const float*>(c.bias), tiles.col() + 2 * two, c.n);
+      sides.columns[two] = make_float4(sums.x, sums.y, bias.x, bias.y);
+    }
+    shared.sides_full[turn.place].arrive();
+  }
+}
+
+template <HopperActivation A>
+__device__ void activate(float& a, float& b) {
+  if constexpr (A == HopperActivation::gelu) a = fast_gelu(a), b = fast_gelu(b);
+  if constexpr (A == HopperActivation::gelu_tanh) a = faster_gelu_tanh(a), b = faster_gelu_tanh(b);
+}
+
+// A group of warps at its work.
+template <class T, HopperActivation A>
+class Group {
+ public:
+  using Sums = float[tile_n / 2];  // of this thread: see wgmma
+
+  __device__ Group(const HopperCall& c, const Maps& maps, Shared<T>& shared, int thread)
+      : c_(c),
+        maps_(maps),
+        shared_(shared),
+        group_(thread / 128),
+        warp_(thread / 32 % 4),
+        lane_(thread % 32),
+        tells_(thread % 128 < 2),
+        speaks_(thread % 128 == 0),
+        tiles_(c) {}
+
+  __device__ void work() {
+    Sums one, other;  // in turns, so that none is moved
+    multiply<false>(one, other);
+    wait_for_earlier_kernel();
+    while (true) {
+      if (!tiles_.are_left()) return finish(one);
+      multiply<true>(other, one);
+      if (!tiles_.are_left()) return finish(other);
+      multiply<true>(one, other);
+    }
+  }
+
+ private:
+  // The next tile's product; that of the one before is finished meanwhile.
+  template <bool Finishes>
+  __device__ void multiply(Sums& sums, Sums& before) {
+    const int row = tiles_.row() + group_m * group_, col = tiles_.col();
+    int done = -1, k = 0;  // k: in steps
+    const auto step = [&] {
+      shared_.full[turn_.place].wait(turn_.parity);
+      const auto& step = shared_.steps[turn_.place];
+      const std::uint64_t x = describe_swizzled(shared_address(&step.x[group_m * group_])),
+                          w = describe_swizzled(shared_address(&step.w));
+      wgmma_begin();
+#pragma unroll
+      for (int i = 0; i < depth / 16; ++i) wgmma_64xNx16<T, tile_n>(sums, x + 2 * i, w + 2 * i, k + i > 0);
+      wgmma_commit();
+      wgmma_wait<1>();
+      if (k > 0) release(done);
+      done = turn_.place, ++k;
+      turn_.advance();
+    };
+    if constexpr (Finishes) shared_.sides_full[sides_.place].wait(sides_.parity);
+#pragma unroll
+    for (int i = 0; i < chunks; ++i) {
+      step();
+      if constexpr (Finishes) finish_chunk(before, i);
+    }
+    while (k * depth < c_.k) step();
+    wgmma_wait<0>();
+    release(done);
+    row_ = row, col_ = col;
+    tiles_.advance();
+  }
+
+  __device__ void release(int place) {
+    if (tells_) shared_.empty[place].arrive_in(threadIdx.x % 2);
+  }
+
+  // A chunk of columns of the tile at (row_, col_).
+  __device__ void finish_chunk(Sums& sums, int i) {
+    constexpr int a_piece = piece / chunk;
+    auto& leaving = shared_.leaving[group_];
+    const auto& sides = shared_.sides[sides_.place];
+    if (i % a_piece == 0) {
+      if (speaks_) wait_for_stored_tiles<0>();
+      meet();
+    }
+    const int own_row = 16 * warp_ + lane_ / 4;  // and that + 8
+    const RowNorm upper = sides.rows[group_m * group_ + own_row], lower = sides.rows[group_m * group_ + own_row + 8];
+    std::uint32_t tile[4];  // of 8 x 8: upper and lower of the first eight columns, and of the next
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int t = 2 * i + half;
+      const float4 of = sides.columns[4 * t + lane_ % 4];
+      float a = fmaf(upper.scale, sums[4 * t], fmaf(upper.shift, of.x, of.z)),
+            b = fmaf(upper.scale, sums[4 * t + 1], fmaf(upper.shift, of.y, of.w)),
+            d = fmaf(lower.scale, sums[4 * t + 2], fmaf(lower.shift, of.x, of.z)),
+            e = fmaf(lower.scale, sums[4 * t + 3], fmaf(lower.shift, of.y, of.w));
+      activate<A>(a, b), activate<A>(d, e);
+      tile[2 * half] = pair<T>(a, b), tile[2 * half + 1] = pair<T>(d, e);
+    }
+    store_matrices(reinterpret_cast<std::byte*>(&leaving) + swizzled(16 * warp_ + lane_ % 16, 2 * (i % a_piece) + lane_ / 16),
+                   tile);
+    if (i % a_piece != a_piece - 1) return;
+    show_to_wgmma();
+    meet();
+    if (speaks_) store_tile(maps_.y, row_, col_ + i / a_piece * piece, &leaving);
+    if (i != chunks - 1) return;
+    if (speaks_) shared_.sides_empty[sides_.place].arrive();
+    sides_.advance();
+  }
+
+  // The last tile.
+  __device__ void finish(Sums& sums) {
+    shared_.sides_full[sides_.place].wait(sides_.parity);
+#pragma unroll
+    for (int i = 0; i < chunks; ++i) finish_chunk(sums, i);
+    if (speaks_) finish_stored_tiles();
+  }
+
+  // All of the group's threads.
+  __device__ void meet() { asm volatile("bar.sync %0, 128;" ::"r"(group_ + 1) : "memory"); }
+
+  const HopperCall& c_;
+  const Maps& maps_;
+  Shared<T>& shared_;
+  const int group_, warp_, lane_;
+  const bool tells_, speaks_;
+  Tiles tiles_;
+  Turn<steps_ahead> turn_;
+  Turn<2> sides_;
+  int row_ = 0, col_ = 0;
+};
+
+template <class T, HopperActivation A>
+__global__ void __launch_bounds__(threads, 1) behind_norm_kernel(HopperCall c, const __grid_constant__ Maps maps) {
+  // Nothing lies ahead of it but the 1024 bytes that the card keeps, and there is no room to move it to where it should be.
+  auto& shared = *reinterpret_cast<Shared<T>*>(dynamic_shared());
+  if (shared_address(&shared) % swizzled_alignment != 0) __trap();
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < steps_ahead; ++i) {
+      shared.full[i].begin(1);
+      shared.empty[i].begin(4);  // both groups of both blocks
+    }
+    for (int i = 0; i < 2; ++i) shared.sides_full[i].begin(preparing), shared.sides_empty[i].begin(2);
+    show_arrivals();
+  }
+  arrive_in_cluster();
+  wait_for_cluster();
+  let_next_kernel_start();
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread < 128) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    if (thread == 0) fetch_steps(c, maps, shared);
+    if (thread >= 32) {
+      wait_for_earlier_kernel();
+      prepare_sides(c, shared, thread - 32);
+    }
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    Group<T, A>(c, maps, shared, thread - 128).work();
+  }
+  __syncwarp();
+  arrive_in_cluster();
+  wait_for_cluster();  // nobody's shared memory goes while another writes to it
+}
+
+// Rows of 64 elements, `rows` of them a tile, as they lie in shared memory. What failed, or null.
+template <class T>
+const char* describe(CUtensorMap& map, const HopperRows& of, int rows, int cols, int tile_rows) {
+  static const auto encode = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result;
+    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result) != cudaSuccess)
+      found = nullptr;
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
+  }();
+  if (encode == nullptr) return "the driver describes no tiles";
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)},
+                   strides[1] = {static_cast<cuuint64_t>(of.stride) * sizeof(T)};
+  const cuuint32_t box[2] = {depth, static_cast<cuuint32_t>(tile_rows)}, steps[2] = {1, 1};
+  const auto type = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  const CUresult code = encode(&map, type, 2, of.data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return code == CUDA_SUCCESS ? nullptr : "a matrix cannot be described to the copy engine";
+}
+
+template <class T, HopperActivation A>
+const char* launch_behind_norm(const HopperCall& call) {
+  Maps maps;
+  for (const char* failed :
+       {describe<T>(maps.x, call.x, call.m, call.k, tile_m), describe<T>(maps.w, call.w, call.n, call.k, tile_n / 2),
+        describe<T>(maps.y, call.y, call.m, call.n, group_m)})
+    if (failed != nullptr) return failed;
+  const std::size_t shared = sizeof(Shared<T>);
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {2, 1, 1};
+  cudaLaunchConfig_t config{};
+  const int pairs = (call.m + 2 * tile_m - 1) / (2 * tile_m) * ((call.n + tile_n - 1) / tile_n);
+  config.gridDim = dim3(2 * static_cast<unsigned>(min(pairs, call.multiprocessors / 2)));
+  config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = shared;
+  config.stream = call.stream;
+  config.attrs = attributes;
+  config.numAttrs = 2;
+  cudaError_t code =
+      cudaFuncSetAttribute(behind_norm_kernel<T, A>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+  if (code == cudaSuccess) code = cudaLaunchKernelEx(&config, behind_norm_kernel<T, A>, call, maps);
+  if (code == cudaSuccess) return nullptr;
+  cudaGetLastError();
+  return cudaGetErrorString(code);
+}
+
+template <class T>
+const char* run(const HopperCall& call) {
+  switch (call.activation) {
+    case HopperActivation::none:
+      return launch_behind_norm<T, HopperActivation::none>(call);
+    case HopperActivation::gelu:
+      return launch_behind_norm<T, HopperActivation::gelu>(call);
+    case HopperActivation::gelu_tanh:
+      return launch_behind_norm<T, HopperActivation::gelu_tanh>(call);
+  }
+  return "there is no such activation";
+}
+
+}  // namespace
+
+const char* run_behind_norm_f16(const HopperCall& call) { return run<__half>(call); }
+const char* run_behind_norm_bf16(const HopperCall& call) { return run<__nv_bfloat16>(call); }
+
+}  // namespace eaq::kernel_cuda
