@@ -154,7 +154,8 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
     if (i < own_tiles) take_tile(i);
   }
 
-// Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own.
+  // Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own.
+  std::byte* const place = reinterpret_cast<std::byte*>(&shared.q);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float total = sum[half];
@@ -164,7 +165,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
     const int row = 16 * warp + lane / 4 + 8 * half;
 #pragma unroll
     for (int t = 0; t < 8; ++t)
-      *reinterpret_cast<std::uint32_t*>(reinterpret_cast<std::byte*>(&shared.q) + swizzled(row, t) + lane % 4 * 4) =
+      *reinterpret_cast<std::uint32_t*>(place + swizzled(row, t) + lane % 4 * 4) =
           pair<T>(result[4 * t + 2 * half] * share, result[4 * t + 2 * half + 1] * share);
   }
   __syncwarp();
@@ -173,7 +174,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups) hopper_attention_ker
     const int row = 16 * warp + 4 * i + lane / 8, piece = lane % 8;
     if (block_first + row >= s.queries) continue;
     *reinterpret_cast<uint4*>(a.out.data + ((s.first_out + block_first + row) * a.out.stride + first_col + piece * 8) * 2) =
-        *reinterpret_cast<const uint4*>(reinterpret_cast<const std::byte*>(&shared.q) + swizzled(row, piece));
+        *reinterpret_cast<const uint4*>(place + swizzled(row, piece));
   }
 }
 

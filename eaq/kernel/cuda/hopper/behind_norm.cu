@@ -86,6 +86,7 @@ __device__ void fetch_steps(const HopperCall& c, const Maps& maps, Shared<T>& sh
   if (c.w_stays && tiles.are_left())
     for (; begun < steps_ahead && begun * depth < c.k; ++begun) fetch_w(begun, tiles, begun * depth);
   wait_for_earlier_kernel();
+  let_next_kernel_start();
   for (Turn<steps_ahead> turn; tiles.are_left(); tiles.advance()) {
     for (int k = 0; k < c.k; k += depth, turn.advance()) {
       if (begun > 0) {
@@ -276,7 +277,6 @@ __global__ void __launch_bounds__(threads, 1) behind_norm_kernel(HopperCall c, c
   }
   arrive_in_cluster();
   wait_for_cluster();
-  let_next_kernel_start();
   const int thread = static_cast<int>(threadIdx.x);
   if (thread < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
@@ -316,6 +316,8 @@ const char* describe(CUtensorMap& map, const HopperRows& of, int rows, int cols,
 
 template <class T, HopperActivation A>
 const char* launch_behind_norm(const HopperCall& call) {
+  if ((call.k + depth - 1) / depth < chunks) return "k is too short to finish a tile in";
+  if (call.norm.parts > most_parts) return "rows have more moments than are read";
   Maps maps;
   for (const char* failed :
        {describe<T>(maps.x, call.x, call.m, call.k, tile_m), describe<T>(maps.w, call.w, call.n, call.k, tile_n / 2),
