@@ -79,7 +79,6 @@ using Compute = fusion::Sm90EVT<fusion::Sm90Compute<Function, Result, float, nea
 /// activation(sums + bias) + residual.
 template <class Element, class Tile, class Result = Element>
 struct Plain {
-  using Source = Element;
   // The bias is a row that is added to all rows; null: zeros.
   using Biased = Compute<cutlass::plus, float, fusion::Sm90AccFetch, fusion::Sm90RowBroadcast<0, Tile, Element, float>>;
   using Activated = Compute<ChosenActivation, float, Biased>;
@@ -101,16 +100,15 @@ struct PlusSquare {
   CUTLASS_DEVICE T operator()(const T& sum, const T& x) const { return sum + x * x; }
 };
 
-/// The same, and of the rows' parts in each tile the sum and the sum of squares, before they are rounded. Null: neither.
-/// Columns beyond the last are zeros, so whole tiles are summed.
+/// The same, and of the rows' parts in each tile the sum and the sum of squares, before they are rounded: where tiles are whole.
+/// Null: neither.
 template <class Element, class Tile>
 struct WithMoments {
-  using Source = Element;
   template <template <class> class Function, class Inner>
   using Reduced =
       fusion::Sm90EVT<fusion::Sm90ColReduction<Function, cutlass::plus, cutlass::plus, 0, Tile, float, float, nearest,
                                                cute::Stride<cute::_1, cute::_0, cute::_0>, 4, true, /* of tiles */ false,
-                                               /* all of them whole */ false>,
+                                               /* columns checked */ false>,
                       Inner>;
   using Result = Plain<Element, Tile, float>;
   using Operations = Reduced<PlusSquare, Reduced<cutlass::plus, typename Result::Operations>>;
@@ -126,8 +124,8 @@ struct ByDefault {
   template <class Element, class Tile, class Cluster, class Schedule, class Outcome>
   using Epilogue = typename cutlass::epilogue::collective::CollectiveBuilder<
       cutlass::arch::Sm90, cutlass::arch::OpClassTensorOp, Tile, Cluster, cutlass::epilogue::collective::EpilogueTileAuto, float,
-      float, typename Outcome::Source, cutlass::layout::RowMajor, 16 / sizeof(Element), Element, cutlass::layout::RowMajor,
-      16 / sizeof(Element), Schedule, typename Outcome::Operations>::CollectiveOp;
+      float, Element, cutlass::layout::RowMajor, 16 / sizeof(Element), Element, cutlass::layout::RowMajor, 16 / sizeof(Element),
+      Schedule, typename Outcome::Operations>::CollectiveOp;
 };
 /// Or of 128 x 64, twice as large as it does for the kernels of two groups together, which wait for each other at each.
 struct InLargePieces {
@@ -136,8 +134,8 @@ struct InLargePieces {
   static constexpr int pieces = cute::size<1>(Tile{}) / columns;
   template <class Element, class Tile, class Cluster, class Schedule, class Outcome>
   using Epilogue = typename cutlass::epilogue::collective::detail::Sm90TmaBuilderImpl<
-      Tile, cute::Shape<cute::_128, cute::Int<columns>>, float, float, typename Outcome::Source, cutlass::layout::RowMajor,
-      16 / sizeof(Element), Element, cutlass::layout::RowMajor, 16 / sizeof(Element), typename Outcome::Operations,
+      Tile, cute::Shape<cute::_128, cute::Int<columns>>, float, float, Element, cutlass::layout::RowMajor, 16 / sizeof(Element),
+      Element, cutlass::layout::RowMajor, 16 / sizeof(Element), typename Outcome::Operations,
       cutlass::epilogue::Sm90TmaWarpSpecialized<pieces<Tile>, /* results on their way */ 2, elements,
                                                 /* in the source's place */ true,
                                                 /* stored a piece later */ false>>::CollectiveOp;
@@ -148,7 +146,6 @@ template <class Element, class Tile, class Cluster, class MainSchedule, class Ep
 class TiledProduct {
   static constexpr int aligned = 16 / sizeof(Element);
   using Rows = cutlass::layout::RowMajor;
-  using Source = typename Outcome::Source;
   using Epilogue = typename Leaving::template Epilogue<Element, Tile, Cluster, EpilogueSchedule, Outcome>;
   // w [n, k] row by row is CUTLASS's B [k, n] column by column.
   using Mainloop = typename cutlass::gemm::collective::CollectiveBuilder<
@@ -167,7 +164,7 @@ class TiledProduct {
     made.problem_shape = {c.m, c.n, c.k, 1};
     made.mainloop.ptr_A = static_cast<const Element*>(c.x.data), made.mainloop.dA = rows(c.x.stride);
     made.mainloop.ptr_B = static_cast<const Element*>(c.w.data), made.mainloop.dB = rows(c.w.stride);
-    made.epilogue.ptr_C = static_cast<const Source*>(added.data), made.epilogue.dC = rows(added.stride);
+    made.epilogue.ptr_C = static_cast<const Element*>(added.data), made.epilogue.dC = rows(added.stride);
     made.epilogue.ptr_D = static_cast<Element*>(c.y.data), made.epilogue.dD = rows(c.y.stride);
     made.epilogue.thread = Outcome::arguments(c);
     made.hw_info.sm_count = c.multiprocessors;
