@@ -129,8 +129,9 @@ std::vector<Quality> accuracies_on(const std::string& name) {
   return evaluate_classification(models, sentences, {.batch = 17, .range_samples = 1});
 }
 
-// `share` of a divergence is what other orders of summation and other roundings in between may add. It may be less, and a value
-// may be missing from the ranges, where steps are one: then nothing is rounded between them, and nothing seen.
+// `share` of a divergence is what other orders of summation and other roundings in between may add: a card may fold a norm into a
+// weight, which is rounded then though it was exact before. It may be less, and a value may be missing from the ranges, where
+// steps are one: then nothing is rounded between them, and nothing seen.
 void expect_same_quality(const std::vector<Quality>& got, const std::vector<Quality>& wanted, double share) {
   ASSERT_EQ(got.size(), wanted.size());
   for (std::size_t f = 0; f < wanted.size(); ++f) {
@@ -142,7 +143,7 @@ void expect_same_quality(const std::vector<Quality>& got, const std::vector<Qual
       EXPECT_TRUE(std::any_of(b.ranges.begin(), b.ranges.end(), [&](const SiteRange& other) { return other.site == range.site; }))
           << compared[f] << ": " << range.site;
     ASSERT_EQ(a.item_nll.size(), b.item_nll.size()) << compared[f];
-    const double relative = f == 0 ? 1e-5 : 2e-3;
+    const double relative = f == 0 ? 1e-5 : 4e-3;
     for (std::size_t i = 0; i < b.item_nll.size(); ++i)
       EXPECT_NEAR(a.item_nll[i], b.item_nll[i], relative * b.item_nll[i]) << compared[f] << ", window " << i;
     EXPECT_NEAR(a.value, b.value, relative * b.value) << compared[f];
@@ -160,7 +161,7 @@ void expect_same_quality(const std::vector<Quality>& got, const std::vector<Qual
 TEST(Card, PerplexityIsTheProcessors) {
   if (cards_here().empty()) GTEST_SKIP() << "no card can be used here";
   const std::vector<Quality> wanted = perplexities_on("cpu");
-  for (const std::string& card : cards_here()) expect_same_quality(perplexities_on(card), wanted, 0.15);
+  for (const std::string& card : cards_here()) expect_same_quality(perplexities_on(card), wanted, 0.3);
 }
 
 TEST(Card, AccuracyIsTheProcessors) {
