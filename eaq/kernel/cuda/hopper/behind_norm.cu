@@ -182,7 +182,7 @@ class Group {
                           w = describe_swizzled(shared_address(&step.w));
       wgmma_begin();
 #pragma unroll
-      for (int i = 0; i < depth / 16; ++i) wgmma_64xNx16<T, tile_n>(sums, x + 2 * i, w + 2 * i, k + i > 0);
+      for (int i = 0; i < depth / 16; ++i) wgmma_64x192x16<T>(sums, x + 2 * i, w + 2 * i, k + i > 0);
       wgmma_commit();
       wgmma_wait<1>();
       if (k > 0) release(done);
@@ -323,26 +323,9 @@ const char* launch_behind_norm(const HopperCall& call) {
        {describe<T>(maps.x, call.x, call.m, call.k, tile_m), describe<T>(maps.w, call.w, call.n, call.k, tile_n / 2),
         describe<T>(maps.y, call.y, call.m, call.n, group_m)})
     if (failed != nullptr) return failed;
-  const std::size_t shared = sizeof(Shared<T>);
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {2, 1, 1};
-  cudaLaunchConfig_t config{};
   const int pairs = (call.m + 2 * tile_m - 1) / (2 * tile_m) * ((call.n + tile_n - 1) / tile_n);
-  config.gridDim = dim3(2 * static_cast<unsigned>(min(pairs, call.multiprocessors / 2)));
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared;
-  config.stream = call.stream;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  cudaError_t code =
-      cudaFuncSetAttribute(behind_norm_kernel<T, A>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-  if (code == cudaSuccess) code = cudaLaunchKernelEx(&config, behind_norm_kernel<T, A>, call, maps);
-  if (code == cudaSuccess) return nullptr;
-  cudaGetLastError();
-  return cudaGetErrorString(code);
+  return launch_in_clusters(2, dim3(2 * static_cast<unsigned>(min(pairs, call.multiprocessors / 2))), threads, sizeof(Shared<T>),
+                            call.stream, behind_norm_kernel<T, A>, call, maps);
 }
 
 template <class T>

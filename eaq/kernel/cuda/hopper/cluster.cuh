@@ -1,9 +1,35 @@
 // Blocks that run together and write to each other's shared memory (a cluster).
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include "eaq/kernel/cuda/ptx.cuh"
 
 namespace eaq::kernel_cuda {
+
+/// Launches a kernel in clusters along x, as launch.cuh does (which needs a context); what failed, or null.
+template <class... Parameters>
+const char* launch_in_clusters(unsigned cluster, dim3 grid, int threads, std::size_t shared, cudaStream_t stream,
+                               void (*kernel)(Parameters...), const Parameters&... parameters) {
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {cluster, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared;
+  config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = 2;
+  cudaError_t code = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          static_cast<int>(shared));
+  if (code == cudaSuccess) code = cudaLaunchKernelEx(&config, kernel, parameters...);
+  if (code == cudaSuccess) return nullptr;
+  cudaGetLastError();
+  return cudaGetErrorString(code);
+}
 
 /// By all threads of all blocks. What was written before it, to whatever block, is seen after wait_for_cluster().
 __device__ inline void arrive_in_cluster() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }

@@ -151,25 +151,9 @@ const char* launch_slices(const HopperCall& call) {
   const int chunks = ((call.k + depth - 1) / depth + Slices - 1) / Slices;
   if (chunks > most_chunks) return "a slice of k does not fit into shared memory";
   const std::size_t shared = static_cast<std::size_t>(chunks) * sizeof(Chunk<T>) + sums_bytes + swizzled_alignment;
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {Slices, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim =
-      dim3(static_cast<unsigned>((call.n + tile_n - 1) / tile_n * Slices), static_cast<unsigned>((call.m + tile_m - 1) / tile_m));
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared;
-  config.stream = call.stream;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  cudaError_t code =
-      cudaFuncSetAttribute(slices_kernel<T, Slices>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-  if (code == cudaSuccess) code = cudaLaunchKernelEx(&config, slices_kernel<T, Slices>, call);
-  if (code == cudaSuccess) return nullptr;
-  cudaGetLastError();
-  return cudaGetErrorString(code);
+  const dim3 grid(static_cast<unsigned>((call.n + tile_n - 1) / tile_n * Slices),
+                  static_cast<unsigned>((call.m + tile_m - 1) / tile_m));
+  return launch_in_clusters(Slices, grid, threads, shared, call.stream, slices_kernel<T, Slices>, call);
 }
 
 template <class T>

@@ -117,59 +117,26 @@ __device__ inline void wgmma_64x64x16(float (&d)[32], const std::uint32_t (&a)[4
       EAQ_WGMMA_FOUR(d, 40), EAQ_WGMMA_FOUR(d, 44), EAQ_WGMMA_FOUR(d, 48), EAQ_WGMMA_FOUR(d, 52), EAQ_WGMMA_FOUR(d, 56), \
       EAQ_WGMMA_FOUR(d, 60), EAQ_WGMMA_FOUR(d, 64), EAQ_WGMMA_FOUR(d, 68), EAQ_WGMMA_FOUR(d, 72), EAQ_WGMMA_FOUR(d, 76), \
       EAQ_WGMMA_FOUR(d, 80), EAQ_WGMMA_FOUR(d, 84), EAQ_WGMMA_FOUR(d, 88), EAQ_WGMMA_FOUR(d, 92)
-#define EAQ_WGMMA_RESULTS_256                                                       \
-  "{"                                                                               \
-  "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,"                          \
-  "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"                \
-  "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,"                \
-  "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"                \
-  "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,"                \
-  "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"                \
-  "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,"    \
-  "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127" \
-  "}"
-#define EAQ_WGMMA_REGISTERS_256(d)                                                                                            \
-  EAQ_WGMMA_FOUR(d, 0), EAQ_WGMMA_FOUR(d, 4), EAQ_WGMMA_FOUR(d, 8), EAQ_WGMMA_FOUR(d, 12), EAQ_WGMMA_FOUR(d, 16),             \
-      EAQ_WGMMA_FOUR(d, 20), EAQ_WGMMA_FOUR(d, 24), EAQ_WGMMA_FOUR(d, 28), EAQ_WGMMA_FOUR(d, 32), EAQ_WGMMA_FOUR(d, 36),      \
-      EAQ_WGMMA_FOUR(d, 40), EAQ_WGMMA_FOUR(d, 44), EAQ_WGMMA_FOUR(d, 48), EAQ_WGMMA_FOUR(d, 52), EAQ_WGMMA_FOUR(d, 56),      \
-      EAQ_WGMMA_FOUR(d, 60), EAQ_WGMMA_FOUR(d, 64), EAQ_WGMMA_FOUR(d, 68), EAQ_WGMMA_FOUR(d, 72), EAQ_WGMMA_FOUR(d, 76),      \
-      EAQ_WGMMA_FOUR(d, 80), EAQ_WGMMA_FOUR(d, 84), EAQ_WGMMA_FOUR(d, 88), EAQ_WGMMA_FOUR(d, 92), EAQ_WGMMA_FOUR(d, 96),      \
-      EAQ_WGMMA_FOUR(d, 100), EAQ_WGMMA_FOUR(d, 104), EAQ_WGMMA_FOUR(d, 108), EAQ_WGMMA_FOUR(d, 112), EAQ_WGMMA_FOUR(d, 116), \
-      EAQ_WGMMA_FOUR(d, 120), EAQ_WGMMA_FOUR(d, 124)
-
-/// d [64, N] = a b^T, or d += where `adds`: a [64, 16] and b [N, 16] in shared memory, rows along k; N is 192 or 256.
-template <class T, int N>
-__device__ inline void wgmma_64xNx16(float (&d)[N / 2], std::uint64_t a, std::uint64_t b, bool adds) {
-  if constexpr (N == 192 && std::is_same_v<T, __half>)
+/// The same for 192 columns: b [192, 16].
+template <class T>
+__device__ inline void wgmma_64x192x16(float (&d)[96], std::uint64_t a, std::uint64_t b, bool adds) {
+  if constexpr (std::is_same_v<T, __half>) {
     asm volatile(
         "{.reg .pred p; setp.ne.b32 p, %98, 0;\nwgmma.mma_async.sync.aligned.m64n192k16.f32.f16.f16 " EAQ_WGMMA_RESULTS_192
         ", %96, %97, p, 1, 1, 0, 0;}"
         : EAQ_WGMMA_REGISTERS_192(d)
         : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
-  if constexpr (N == 192 && std::is_same_v<T, __nv_bfloat16>)
+  } else {
     asm volatile(
         "{.reg .pred p; setp.ne.b32 p, %98, 0;\nwgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 " EAQ_WGMMA_RESULTS_192
         ", %96, %97, p, 1, 1, 0, 0;}"
         : EAQ_WGMMA_REGISTERS_192(d)
         : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
-  if constexpr (N == 256 && std::is_same_v<T, __half>)
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %130, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 " EAQ_WGMMA_RESULTS_256
-        ", %128, %129, p, 1, 1, 0, 0;}"
-        : EAQ_WGMMA_REGISTERS_256(d)
-        : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
-  if constexpr (N == 256 && std::is_same_v<T, __nv_bfloat16>)
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %130, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 " EAQ_WGMMA_RESULTS_256
-        ", %128, %129, p, 1, 1, 0, 0;}"
-        : EAQ_WGMMA_REGISTERS_256(d)
-        : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
+  }
 }
 
 #undef EAQ_WGMMA_RESULTS_192
 #undef EAQ_WGMMA_REGISTERS_192
-#undef EAQ_WGMMA_RESULTS_256
-#undef EAQ_WGMMA_REGISTERS_256
 #undef EAQ_WGMMA_RESULTS
 #undef EAQ_WGMMA_FOUR
 #undef EAQ_WGMMA_REGISTERS
