@@ -61,16 +61,6 @@ class Tiles {
   int pairs_, all_, next_;
 };
 
-// One of some places that are used in turns, and the parity of its turn.
-template <int Places>
-struct Turn {
-  int place = 0;
-  unsigned parity = 0;
-  __device__ void advance() {
-    if (++place == Places) place = 0, parity ^= 1;
-  }
-};
-
 // By one thread.
 template <class T>
 __device__ void fetch_steps(const HopperCall& c, const Maps& maps, Shared<T>& shared) {
@@ -87,8 +77,8 @@ __device__ void fetch_steps(const HopperCall& c, const Maps& maps, Shared<T>& sh
     for (; begun < steps_ahead && begun * depth < c.k; ++begun) fetch_w(begun, tiles, begun * depth);
   wait_for_earlier_kernel();
   let_next_kernel_start();
-  for (Turn<steps_ahead> turn; tiles.are_left(); tiles.advance()) {
-    for (int k = 0; k < c.k; k += depth, turn.advance()) {
+  for (Turn turn; tiles.are_left(); tiles.advance()) {
+    for (int k = 0; k < c.k; k += depth, turn = turn.next(steps_ahead)) {
       if (begun > 0) {
         --begun;
       } else {
@@ -120,8 +110,8 @@ __device__ RowNorm norm_of(const HopperCall& c, int row) {
 // By the preparing threads, `own` of which this is.
 template <class T>
 __device__ void prepare_sides(const HopperCall& c, Shared<T>& shared, int own) {
-  Turn<2> turn;
-  for (Tiles tiles(c); tiles.are_left(); tiles.advance(), turn.advance()) {
+  Turn turn;
+  for (Tiles tiles(c); tiles.are_left(); tiles.advance(), turn = turn.next(2)) {
     shared.sides_empty[turn.place].wait(turn.parity ^ 1);
     auto& sides = shared.sides[turn.place];
     for (int row = own; row < tile_m; row += preparing) sides.rows[row] = norm_of(c, tiles.row() + row);
@@ -178,8 +168,8 @@ class Group {
     const auto step = [&] {
       shared_.full[turn_.place].wait(turn_.parity);
       const auto& step = shared_.steps[turn_.place];
-      const std::uint64_t x = describe_swizzled(shared_address(&step.x[group_m * group_])),
-                          w = describe_swizzled(shared_address(&step.w));
+      const Described x = describe_swizzled(shared_address(&step.x[group_m * group_])),
+                      w = describe_swizzled(shared_address(&step.w));
       wgmma_begin();
 #pragma unroll
       for (int i = 0; i < depth / 16; ++i) wgmma_64x192x16<T>(sums, x + 2 * i, w + 2 * i, k + i > 0);
@@ -187,7 +177,7 @@ class Group {
       wgmma_wait<1>();
       if (k > 0) release(done);
       done = turn_.place, ++k;
-      turn_.advance();
+      turn_ = turn_.next(steps_ahead);
     };
     if constexpr (Finishes) shared_.sides_full[sides_.place].wait(sides_.parity);
 #pragma unroll
@@ -237,7 +227,7 @@ class Group {
     if (speaks_) store_tile(maps_.y, row_, col_ + i / a_piece * piece, &leaving);
     if (i != chunks - 1) return;
     if (speaks_) shared_.sides_empty[sides_.place].arrive();
-    sides_.advance();
+    sides_ = sides_.next(2);
   }
 
   // The last tile.
@@ -257,8 +247,8 @@ class Group {
   const int group_, warp_, lane_;
   const bool tells_, speaks_;
   Tiles tiles_;
-  Turn<steps_ahead> turn_;
-  Turn<2> sides_;
+  Turn turn_;
+  Turn sides_;
   int row_ = 0, col_ = 0;
 };
 
@@ -294,34 +284,14 @@ __global__ void __launch_bounds__(threads, 1) behind_norm_kernel(HopperCall c, c
   wait_for_cluster();  // nobody's shared memory goes while another writes to it
 }
 
-// Rows of 64 elements, `rows` of them a tile, as they lie in shared memory. What failed, or null.
-template <class T>
-const char* describe(CUtensorMap& map, const HopperRows& of, int rows, int cols, int tile_rows) {
-  static const auto encode = [] {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result) != cudaSuccess)
-      found = nullptr;
-    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
-  }();
-  if (encode == nullptr) return "the driver describes no tiles";
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)},
-                   strides[1] = {static_cast<cuuint64_t>(of.stride) * sizeof(T)};
-  const cuuint32_t box[2] = {depth, static_cast<cuuint32_t>(tile_rows)}, steps[2] = {1, 1};
-  const auto type = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-  const CUresult code = encode(&map, type, 2, of.data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  return code == CUDA_SUCCESS ? nullptr : "a matrix cannot be described to the copy engine";
-}
-
 template <class T, HopperActivation A>
 const char* launch_behind_norm(const HopperCall& call) {
   if ((call.k + depth - 1) / depth < chunks) return "k is too short to finish a tile in";
   if (call.norm.parts > most_parts) return "rows have more moments than are read";
   Maps maps;
-  for (const char* failed :
-       {describe<T>(maps.x, call.x, call.m, call.k, tile_m), describe<T>(maps.w, call.w, call.n, call.k, tile_n / 2),
-        describe<T>(maps.y, call.y, call.m, call.n, group_m)})
+  for (const char* failed : {describe<T>(maps.x, call.x.data, call.x.stride, call.m, call.k, tile_m),
+                             describe<T>(maps.w, call.w.data, call.w.stride, call.n, call.k, tile_n / 2),
+                             describe<T>(maps.y, call.y.data, call.y.stride, call.m, call.n, group_m)})
     if (failed != nullptr) return failed;
   const int pairs = (call.m + 2 * tile_m - 1) / (2 * tile_m) * ((call.n + tile_n - 1) / tile_n);
   return launch_in_clusters(2, dim3(2 * static_cast<unsigned>(min(pairs, call.multiprocessors / 2))), threads, sizeof(Shared<T>),

@@ -38,6 +38,34 @@ struct Arrivals {
 /// After begin(), before others use them.
 __device__ inline void show_arrivals() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 
+/// One of some places that are used in turns, and the parity of its turn.
+struct Turn {
+  int place = 0;
+  unsigned parity = 0;
+  __device__ Turn next(int places) const { return place + 1 == places ? Turn{0, parity ^ 1} : Turn{place + 1, parity}; }
+};
+
+/// Describes a matrix of 16-bit elements, its tiles `tile_rows` rows of 64 elements that lie in shared memory as wgmma takes them
+/// (see swizzled()); what failed, or null.
+template <class T>
+const char* describe(CUtensorMap& map, void* data, std::int64_t stride, std::int64_t rows, std::int64_t cols, int tile_rows) {
+  static const auto encode = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result;
+    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result) != cudaSuccess)
+      found = nullptr;
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
+  }();
+  if (encode == nullptr) return "the driver describes no tiles";
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)},
+                   strides[1] = {static_cast<cuuint64_t>(stride) * sizeof(T)};
+  const cuuint32_t box[2] = {64, static_cast<cuuint32_t>(tile_rows)}, steps[2] = {1, 1};
+  const auto type = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  const CUresult code = encode(&map, type, 2, data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return code == CUDA_SUCCESS ? nullptr : "a matrix cannot be described to the copy engine";
+}
+
 /// A tile whose first element is (row, col), to shared memory; its bytes arrive at `arrivals`.
 __device__ inline void fetch_tile(void* to, const CUtensorMap& map, int row, int col, Arrivals& arrivals) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(

@@ -102,8 +102,8 @@ __global__ void __launch_bounds__(threads, 1) slices_kernel(HopperCall c) {
   float result[32];
   wgmma_begin();
   for (int i = 0; i < count; ++i) {
-    const std::uint64_t a = describe_swizzled(shared_address(&chunks[i].x[warp / 4 * 64])),
-                        b = describe_swizzled(shared_address(&chunks[i].w));
+    const Described a = describe_swizzled(shared_address(&chunks[i].x[warp / 4 * 64])),
+                    b = describe_swizzled(shared_address(&chunks[i].w));
 #pragma unroll
     for (int k = 0; k < depth / 16; ++k) wgmma_64x64x16<T>(result, a + 2 * k, b + 2 * k, i + k > 0);
   }

@@ -18,11 +18,21 @@ __device__ inline std::uint32_t swizzled(int row, int piece) {
   return static_cast<std::uint32_t>(row * swizzled_row + ((piece ^ (row & 7)) << 4));
 }
 
-/// Rows in that order, as wgmma takes them, from a shared address. Both for rows along k (16 elements of k are 32 bytes on) and
-/// for rows along the other dimension (16 elements of k are 16 rows on): groups of eight rows follow each other.
-__device__ inline std::uint64_t describe_swizzled(std::uint32_t address) {
-  constexpr std::uint64_t eight_rows = 8 * swizzled_row >> 4, swizzle_of_128_bytes = 1;
-  return (address & 0x3ffffu) >> 4 | eight_rows << 16 | eight_rows << 32 | swizzle_of_128_bytes << 62;
+/// Rows in that order, as wgmma takes them. Both for rows along k (16 elements of k are 2 on) and for rows along the other
+/// dimension (16 elements of k are 16 rows on): groups of eight rows follow each other.
+struct Described {
+  std::uint32_t low;  // all that differs
+  static constexpr std::uint32_t eight_rows = 8 * swizzled_row >> 4, swizzle_of_128_bytes = 1u << 30;
+
+  /// So far on are what lies so many rows behind.
+  static constexpr int rows(int count) { return count * swizzled_row >> 4; }
+  __device__ Described operator+(int on) const { return {low + static_cast<std::uint32_t>(on)}; }
+  __device__ operator std::uint64_t() const { return static_cast<std::uint64_t>(eight_rows | swizzle_of_128_bytes) << 32 | low; }
+};
+
+/// From a shared address.
+__device__ inline Described describe_swizzled(std::uint32_t address) {
+  return {(address & 0x3ffffu) >> 4 | Described::eight_rows << 16};
 }
 
 /// Four 8 x 8 matrices of 16-bit elements to shared memory; lane l names row l % 8 of matrix l / 8.
