@@ -205,7 +205,7 @@ struct AttentionCall {
   const std::int32_t* past = nullptr;         ///< [sequences] rows already in the cache; null: none
   const std::int32_t* sequence_of = nullptr;  ///< [rows]
   const std::uint8_t* mask = nullptr;         ///< [rows], 0 hides a key; null: all up to `shown` are seen
-  const std::int32_t* shown = nullptr;        ///< [sequences] rows up to the last that is seen; null: all
+  const std::int32_t* shown = nullptr;        ///< [sequences] rows up to the last that is seen, one at least; null: all
 };
 
 /// Submits it. Softmax in f32, shifted by the row's maximum; a query that sees no key gets the mean of v over the keys that

@@ -37,7 +37,8 @@ struct Maps {
   CUtensorMap queries, keys, values;
 };
 
-// What the values come from is not moved behind what the card is asked to do next.
+// What the values come from is not moved behind what the card is asked to do next, nor what is made of them ahead of what it was
+// asked to do before.
 __device__ inline void hold(float (&values)[32]) {
 #pragma unroll
   for (float& value : values) asm volatile("" : "+f"(value));
@@ -68,9 +69,10 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups)
   const SequenceView s(a, static_cast<int>(blockIdx.y));
   // Later queries see more keys: of all heads and sequences they begin first.
   const int block_first = queries * static_cast<int>(a.causal ? gridDim.z - 1 - blockIdx.z : blockIdx.z);
-  if (block_first >= s.queries) return;
+  if (block_first >= s.queries || s.keys < 1) return;
   const int groups = min(Groups, (s.queries - block_first + tile - 1) / tile);  // that have queries
   const auto tiles_of = [&](int g) { return (s.limit(a, min(block_first + (g + 1) * tile, s.queries) - 1) + tile - 1) / tile; };
+  const int seen = s.limit(a, min(block_first + groups * tile, s.queries) - 1);  // keys, by any query here
   const int tiles = tiles_of(groups - 1), first_col = static_cast<int>(blockIdx.x) * head;
   const auto fetch = [&](int i, int at) {
     const auto row = static_cast<int>(s.first_key) + i * tile;
@@ -126,6 +128,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups)
 #pragma unroll
       for (int e = 0; e < 4; ++e) scores[8 * n + e] = left[e], scores[8 * n + 4 + e] = right[e];
     }
+    show_to_wgmma();  // what was read here the copy engine may replace
   };
   const auto add_values = [&](Turn at) {
     const Described v = first_values + at.place * a_place;
@@ -184,14 +187,14 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups)
 #pragma unroll
     for (int e = 0; e < 16; ++e) weights[e / 4][e % 4] = pair<T>(scores[2 * e], scores[2 * e + 1]);
   };
-  // A tile's values beyond the sequence are another's, or nobody's: no weight makes them nothing if they are no numbers.
+  // A tile's values beyond what is seen are another sequence's, or nobody's: no weight makes them nothing if they are no numbers.
   const auto clear_values = [&](int i, Turn at) {
-    if ((i + 1) * tile <= s.keys) return;
+    if ((i + 1) * tile <= seen) return;
     const int takers = i < tiles_of(0) ? groups : 1;  // the last group has the most tiles
     if (group == groups - 1) {
       constexpr int pieces = head / 8;
       for (int p = static_cast<int>(threadIdx.x) % 128; p < tile * pieces; p += 128)
-        if (i * tile + p / pieces >= s.keys)
+        if (i * tile + p / pieces >= seen)
           *reinterpret_cast<uint4*>(swizzled_place(&place[at.place].values, p / pieces, p % pieces)) = make_uint4(0, 0, 0, 0);
       show_to_wgmma();
     }
@@ -200,20 +203,24 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups)
   // Whoever is the last to leave a tile fetches another to its place.
   const auto leave = [&](int i, Turn at) {
     __syncwarp();
-    if (lane != 0 || i + places >= tiles) return;
-    unsigned before;
-    asm volatile("atom.shared::cta.acq_rel.cta.add.u32 %0, [%1], 1;"
-                 : "=r"(before)
-                 : "r"(shared_address(&progress.left[at.place]))
-                 : "memory");
-    const unsigned warps = 4 * static_cast<unsigned>(groups);  // a power of two
-    if (((before + 1) & (warps - 1)) == 0) fetch(i + places, at.place);
+    if (lane == 0 && i + places < tiles) {
+      unsigned before;
+      asm volatile("atom.shared::cta.acq_rel.cta.add.u32 %0, [%1], 1;"
+                   : "=r"(before)
+                   : "r"(shared_address(&progress.left[at.place]))
+                   : "memory");
+      const unsigned warps = 4 * static_cast<unsigned>(groups);  // a power of two
+      if (((before + 1) & (warps - 1)) == 0) fetch(i + places, at.place);
+    }
+    __syncwarp();
   };
 
+  __syncwarp();
   progress.queries.wait(0);
   Turn at;
   ask(at);
   wgmma_wait<0>();
+  hold(scores);
   hide(0);
   set_shift();
   float2 sums = weigh();
@@ -226,12 +233,14 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups)
     ask(next);
     add_values(at);
     wgmma_wait<1>();
+    hold(scores);
     hide(i + 1);
     sums = weigh();
     // Weights are computed before products are waited for: the compiler would wait first, but not beyond another wait.
     hold(scores);
     progress.keys[next.place].wait(next.parity);  // over since ask()
     wgmma_wait<0>();
+    hold(result);
     if (!__all_sync(0xffffffffu, sums.x <= most_summed && sums.y <= most_summed)) {
       ask_alone(next);
       hide(i + 1);
@@ -244,6 +253,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups)
   clear_values(own_tiles - 1, at);
   add_values(at);
   wgmma_wait<0>();
+  hold(result);
 
   // Results by way of the queries' place, so that whole pieces are stored. A warp's rows are its own, once no product reads them.
   asm volatile("bar.sync %0, 128;" ::"r"(2 + group) : "memory");

@@ -20,16 +20,18 @@ struct Case {
   std::vector<int> lengths;
   int heads = 2;
   bool causal = false;
-  int past = -1;     // rows in the cache before; none: no cache
-  float growth = 0;  // of the keys, a position: later scores exceed earlier ones by far
-  int hidden = 0;    // one of so many keys is; 0: none
-  int padded = 0;    // keys at a sequence's end that nobody sees
-  int spoilt = -1;   // a sequence whose values are no numbers: the others' results must not know of it
+  int past = -1;         // rows in the cache before; none: no cache
+  float growth = 0;      // of the keys, a position: later scores exceed earlier ones by far
+  int hidden = 0;        // one of so many keys is; 0: none
+  int padded = 0;        // keys at a sequence's end that nobody sees
+  int spoilt = -1;       // a sequence whose values are no numbers: the others' results must not know of it
+  int first_hidden = 0;  // so many keys at a sequence's beginning are
   std::string name() const {
     std::string all = std::to_string(heads) + " heads";
     for (const int length : lengths) all += " " + std::to_string(length);
     return all + (causal ? " causal" : "") + " past " + std::to_string(past) + " growth " + std::to_string(growth) + " hidden " +
-           std::to_string(hidden) + " padded " + std::to_string(padded) + " spoilt " + std::to_string(spoilt);
+           std::to_string(hidden) + " padded " + std::to_string(padded) + " spoilt " + std::to_string(spoilt) + " first hidden " +
+           std::to_string(first_hidden);
   }
 };
 
@@ -66,7 +68,7 @@ class Attention {
     call.sequences = sequences(), call.rows = rows_, call.longest = *std::max_element(c_.lengths.begin(), c_.lengths.end());
     call.row_begin = reinterpret_cast<const std::int32_t*>(begin.data());
     if (c_.padded > 0) call.shown = reinterpret_cast<const std::int32_t*>(shown.data());
-    if (c_.hidden > 0) call.mask = reinterpret_cast<const std::uint8_t*>(mask.data());
+    if (c_.hidden > 0 || c_.first_hidden > 0) call.mask = reinterpret_cast<const std::uint8_t*>(mask.data());
     const std::vector<std::int32_t> owners = owners_of_rows();
     const DeviceMemory sequence_of = uploaded(owners);
     if (c_.past >= 0) {
@@ -86,10 +88,10 @@ class Attention {
           const std::vector<double> weights = weights_of(s, i, h);
           for (std::int64_t col = h * head; col < (h + 1) * head; col += 7)
             ASSERT_NEAR(static_cast<float>(got[at(begin_[static_cast<std::size_t>(s)] + i, out_.matrix.stride, col)]),
-                        attended(s, weights, col), 6 * step)
+                        attended(s, weights, col), step * (1 + std::abs(attended(s, weights, col))))
                 << "sequence " << s << ", query " << i << ", column " << col;
         }
-    for (std::int64_t col = 0; col < width_; ++col)
+    for (std::int64_t col = 0; col < out_.matrix.stride; ++col)
       ASSERT_EQ(got[at(rows_, out_.matrix.stride, col)].bits, out_.host[at(rows_, out_.matrix.stride, col)].bits)
           << "written behind";
   }
@@ -104,11 +106,12 @@ class Attention {
   }
 
   void prepare(int s, int i, int row) {
-    mask_.push_back(c_.hidden > 0 && i % c_.hidden == 1 ? 0 : 1);
+    mask_.push_back(i < c_.first_hidden || (c_.hidden > 0 && i % c_.hidden == 1) ? 0 : 1);
     for (std::int64_t col = 0; col < width_; ++col) {
       T& key = qkv_.host[at(row, qkv_.matrix.stride, width_ + col)];
       key = T(static_cast<float>(key) * (1 + c_.growth * static_cast<float>(i)));
-      if (s == c_.spoilt) qkv_.host[at(row, qkv_.matrix.stride, 2 * width_ + col)] = T(no_number);
+      T& value = qkv_.host[at(row, qkv_.matrix.stride, 2 * width_ + col)];  // of each tile others, so that none can be left out
+      value = s == c_.spoilt ? T(no_number) : T(static_cast<float>(value) + 0.25f * static_cast<float>(i / head));
     }
   }
   template <class E>
@@ -139,7 +142,7 @@ class Attention {
       double score = 0;
       for (std::int64_t i = h * head; i < (h + 1) * head; ++i) score += double{qkv_.at(first + query, i)} * kept(1, s, key, i);
       const bool hidden = key >= past && mask_[static_cast<std::size_t>(first + key - past)] == 0;
-      weights.push_back(hidden ? -std::numeric_limits<double>::infinity() : score * scale);
+      weights.push_back(hidden ? -0x1p100 : score * scale);
     }
     const double largest = *std::max_element(weights.begin(), weights.end());
     for (double& weight : weights) weight = std::exp(weight - largest);
@@ -172,37 +175,54 @@ void expect_as_in_double(const std::vector<Case>& cases) {
   }
 }
 
-// One group of queries a block and two, fewer tiles than places and more, sequences that end within a tile and at one.
-const std::vector<Case> shapes{{{2}},
-                               {{25, 7, 64}},
-                               {{64, 128, 65}, 2, true},
-                               {{130}, 12},
-                               {{1024, 3, 700}, 12, true},
-                               {{1024, 3, 700, 640}, 12},
-                               {{300, 129, 128, 127, 1}, 12, true, 0},
-                               {{70, 1, 130}, 3, true, 200}};
+// Fewer tiles than places for them and more, sequences that end within a tile and at one; 132 blocks of 128 queries and more have
+// two groups, fewer one.
+const std::vector<int> many{200, 300, 190, 200};
+const std::vector<Case> shapes{{.lengths = {2}},
+                               {.lengths = {33}},
+                               {.lengths = {25, 7}, .heads = 3, .causal = true},
+                               {.lengths = {25, 7, 64}},
+                               {.lengths = {64, 128, 65}, .causal = true},
+                               {.lengths = {130}, .heads = 12},
+                               {.lengths = {1024, 3, 700}, .heads = 12, .causal = true},
+                               {.lengths = {1024, 3, 700, 640}, .heads = 12},
+                               {.lengths = {300, 129, 128, 127, 1}, .heads = 12, .causal = true, .past = 0},
+                               {.lengths = {70, 1, 130}, .heads = 3, .causal = true, .past = 200},
+                               {.lengths = many, .heads = 12, .causal = true, .past = 10}};
 TEST(HopperAttention, OfHalvesIsThatInDouble) { expect_as_in_double<f16>(shapes); }
 TEST(HopperAttention, OfBfloat16sIsThatInDouble) { expect_as_in_double<bf16>(shapes); }
 
 // Weights beside the first tile's largest would be as large as 2^100 and more.
 TEST(HopperAttention, ScoresMayGrow) {
-  const std::vector<Case> cases{{{700, 330}, 12, true, -1, 0.05f},
-                                {{700, 330}, 12, false, -1, 0.05f},
-                                {{130}, 1, false, -1, 0.5f},
-                                {{1024, 1024}, 12, true, -1, 0.01f}};
+  const std::vector<Case> cases{{.lengths = {700, 330}, .heads = 12, .causal = true, .growth = 0.05f},
+                                {.lengths = {700, 330}, .heads = 12, .growth = 0.05f},
+                                {.lengths = {130}, .heads = 1, .growth = 0.5f},
+                                {.lengths = {1024, 1024}, .heads = 12, .causal = true, .growth = 0.01f},
+                                {.lengths = many, .heads = 12, .growth = 0.05f, .hidden = 5}};
   expect_as_in_double<f16>(cases);
   expect_as_in_double<bf16>(cases);
 }
 
+// A query that sees none weighs all alike.
 TEST(HopperAttention, HiddenKeysWeighNothing) {
-  const std::vector<Case> cases{
-      {{200, 64, 65}, 12, false, -1, 0, 3}, {{300, 77}, 12, true, -1, 0, 2}, {{200, 70}, 2, false, -1, 0, 0, 9}};
+  const std::vector<Case> cases{{.lengths = {200, 64, 65}, .heads = 12, .hidden = 3},
+                                {.lengths = {300, 77}, .heads = 12, .causal = true, .hidden = 2},
+                                {.lengths = {200, 70}, .padded = 9},
+                                {.lengths = many, .heads = 12, .hidden = 3},
+                                {.lengths = many, .heads = 12, .padded = 70},
+                                {.lengths = many, .heads = 12, .causal = true, .past = 33, .hidden = 3},
+                                {.lengths = {200, 70}, .causal = true, .first_hidden = 64},
+                                {.lengths = many, .heads = 12, .first_hidden = 70},
+                                {.lengths = {130, 70}, .first_hidden = 200}};
   expect_as_in_double<f16>(cases);
   expect_as_in_double<bf16>(cases);
 }
 
 TEST(HopperAttention, ASequenceDoesNotKnowOfItsNeighbours) {
-  const std::vector<Case> cases{{{70, 30, 5}, 12, true, -1, 0, 0, 0, 1}, {{200, 300, 190}, 12, false, -1, 0, 0, 0, 1}};
+  const std::vector<Case> cases{{.lengths = {70, 30, 5}, .heads = 12, .causal = true, .spoilt = 1},
+                                {.lengths = {200, 300, 190}, .heads = 12, .spoilt = 1},
+                                {.lengths = many, .heads = 12, .spoilt = 1},
+                                {.lengths = many, .heads = 12, .causal = true, .past = 10, .spoilt = 2}};
   expect_as_in_double<f16>(cases);
   expect_as_in_double<bf16>(cases);
 }
