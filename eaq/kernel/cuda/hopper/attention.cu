@@ -27,7 +27,7 @@ struct Place {
   Tile<T> keys, values;
 };
 
-// In shared memory, before as many places as there are.
+// In shared memory.
 struct Progress {
   Arrivals queries, keys[most_places], values[most_places];
   unsigned left[most_places];  // warps that have read what was there
