@@ -50,7 +50,7 @@ ProductKey shared_by_neighbours(ProductKey key) {
 }
 
 ChoiceMemory::ChoiceMemory(const std::string& card, std::size_t library)
-    : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 6, cublasLt " + std::to_string(library)) {
+    : file_(cache_folder() / ("products-" + card + ".txt")), title_("eaq products 7, cublasLt " + std::to_string(library)) {
   std::ifstream in(file_);
   std::string line;
   if (!std::getline(in, line) || line != title_) return;  // another library's algorithms mean nothing here

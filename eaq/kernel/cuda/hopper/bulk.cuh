@@ -45,8 +45,8 @@ struct Turn {
   __device__ Turn next(int places) const { return place + 1 == places ? Turn{0, parity ^ 1} : Turn{place + 1, parity}; }
 };
 
-/// Describes a matrix of 16-bit elements, its tiles `tile_rows` rows of 64 elements that lie in shared memory as wgmma takes them
-/// (see swizzled()); what failed, or null.
+/// Describes a matrix of f32 or 16-bit elements, its tiles `tile_rows` rows of 128 bytes that lie in shared memory as wgmma takes
+/// 16-bit ones (see swizzled()); what failed, or null.
 template <class T>
 const char* describe(CUtensorMap& map, void* data, std::int64_t stride, std::int64_t rows, std::int64_t cols, int tile_rows) {
   static const auto encode = [] {
@@ -59,8 +59,10 @@ const char* describe(CUtensorMap& map, void* data, std::int64_t stride, std::int
   if (encode == nullptr) return "the driver describes no tiles";
   const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)},
                    strides[1] = {static_cast<cuuint64_t>(stride) * sizeof(T)};
-  const cuuint32_t box[2] = {64, static_cast<cuuint32_t>(tile_rows)}, steps[2] = {1, 1};
-  const auto type = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  const cuuint32_t box[2] = {128 / sizeof(T), static_cast<cuuint32_t>(tile_rows)}, steps[2] = {1, 1};
+  const auto type = std::is_same_v<T, float>    ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
+                    : std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   const CUresult code = encode(&map, type, 2, data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return code == CUDA_SUCCESS ? nullptr : "a matrix cannot be described to the copy engine";

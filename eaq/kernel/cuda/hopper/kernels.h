@@ -9,7 +9,7 @@ struct CUstream_st;
 
 namespace eaq::kernel_cuda {
 
-/// CUTLASS's by schedule and tile, [rows of y] x [columns of y], and ours (slices.cu, behind_norm.cu).
+/// CUTLASS's by schedule and tile, [rows of y] x [columns of y], and ours (slices.cu, overlapped.cu).
 enum class HopperKernel {
   pingpong_64x64,
   pingpong_128x128,
@@ -17,6 +17,7 @@ enum class HopperKernel {
   cooperative_128x256,
   stream_k_128x64,
   slices,
+  overlapped,
   behind_norm
 };
 
@@ -33,17 +34,18 @@ struct HopperMoments {
   std::int64_t rows = 0, parts = 0;
 };
 
-/// y [m, n] = activation(x [m, k] w^T [n, k] + bias [n]) + residual [m, n], all of one type.
+/// y [m, n] = activation(x [m, k] w^T [n, k] + bias [n]) + residual [m, n], all of one type but for f32_results.
 struct HopperCall {
   int m = 0, n = 0, k = 0;
   HopperRows x, w, y, residual;  ///< residual: no data where there is none
   const void* bias = nullptr;    ///< or null
   HopperActivation activation = HopperActivation::none;
-  int splits = 1;         ///< of k, in slices and in stream_k_128x64, there 1: as its heuristic has it
-  bool w_stays = false;   ///< see GemmCall
-  HopperMoments moments;  ///< of y, kept too where there is room for them. Large tiles alone
-  HopperMoments
-      norm;  ///< of x: its norm comes behind the product, and `bias` is of f32. For behind_norm alone, without a residual
+  int splits = 1;            ///< of k, in slices and in stream_k_128x64, there 1: as its heuristic has it
+  bool w_stays = false;      ///< see GemmCall
+  bool f32_results = false;  ///< y and bias are of f32: overlapped alone, without an activation
+  HopperMoments moments;     ///< of y, kept too where there is room for them. Large tiles alone
+  HopperMoments norm;        ///< of x: its norm comes behind the product, and `bias` is of f32. For behind_norm alone. Like
+                             ///< overlapped it takes no residual
   const float* w_sums = nullptr;
   float epsilon = 0;
   int multiprocessors = 0;
@@ -55,8 +57,8 @@ struct HopperCall {
 /// Submits it; what failed, or null.
 const char* run_f16(HopperKernel kernel, const HopperCall& call);
 const char* run_bf16(HopperKernel kernel, const HopperCall& call);
-const char* run_behind_norm_f16(const HopperCall& call);
-const char* run_behind_norm_bf16(const HopperCall& call);
+const char* run_overlapped_f16(const HopperCall& call);
+const char* run_overlapped_bf16(const HopperCall& call);
 const char* run_slices_f16(const HopperCall& call);
 const char* run_slices_bf16(const HopperCall& call);
 

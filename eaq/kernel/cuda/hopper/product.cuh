@@ -213,6 +213,7 @@ const char* run(HopperKernel kernel, const HopperCall& call) {
     case HopperKernel::stream_k_128x64:
       return TiledProduct<Element, Size<128, 64, 128>, Size<1, 1, 1>, Cooperative, Together, StreamK>::run(call);
     case HopperKernel::slices:
+    case HopperKernel::overlapped:
     case HopperKernel::behind_norm:
       break;  // none of CUTLASS's
   }

@@ -19,6 +19,7 @@ constexpr HopperProduct products[] = {
     {"128x64x128 split-k 3", HopperKernel::stream_k_128x64, 3},
     {"128x64x128 split-k 4", HopperKernel::stream_k_128x64, 4},
     {"128x64x128 split-k 6", HopperKernel::stream_k_128x64, 6},
+    {"128x192 overlapped", HopperKernel::overlapped},
     {"128x192 behind norm", HopperKernel::behind_norm},
     {"128x64 whole", HopperKernel::slices},
     {"128x64 slices 2", HopperKernel::slices, 2},
@@ -31,6 +32,13 @@ bool fits(const Matrix& m) {
   constexpr std::int64_t whole = 8, most = std::numeric_limits<std::int32_t>::max();
   return m.rows > 0 && m.rows <= most && m.cols > 0 && m.cols <= most && m.cols % whole == 0 && m.stride % whole == 0 &&
          reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0;
+}
+
+// Whether a product of x is one for overlapped.cu.
+bool can_overlap(const Matrix& x) {
+  constexpr std::int64_t many = 512;                    // fewer rows are norms' and products' own kernels'
+  constexpr std::int64_t fewest_steps = 12, step = 64;  // of k: in so many the tile before is finished
+  return x.rows > many && x.cols > (fewest_steps - 1) * step && fits(x);
 }
 
 std::optional<HopperActivation> activation_of(Activation activation) {
@@ -53,10 +61,8 @@ HopperMoments moments_at(const float* data, const Matrix& of) {
 bool has_norms_behind(const CudaContext& context) { return context.architecture() == 90; }
 
 bool keeps_moments(const CudaContext& context, const Matrix& x) {
-  constexpr std::int64_t many = 512;                    // fewer rows are norms' and products' own kernels'
-  constexpr std::int64_t fewest_steps = 12, step = 64;  // of k: in so many the tile before is finished
   if (!has_norms_behind(context) || (x.dtype != DType::f16 && x.dtype != DType::bf16)) return false;
-  if (x.rows <= many || x.cols <= (fewest_steps - 1) * step || !fits(x)) return false;
+  if (!can_overlap(x)) return false;
   const RowMoments moments = RowMoments::of(x.rows, x.cols);
   return moments.parts <= RowMoments::most_parts &&
          moments.bytes() <= static_cast<std::size_t>(x.rows * x.stride) * size_of(x.dtype);
@@ -76,7 +82,11 @@ const HopperProduct* find_hopper_product(std::string_view name) {
 bool runs_on_hopper(const CudaContext& context, const GemmCall& call) {
   const DType type = call.x.dtype;
   if (context.architecture() != 90 || (type != DType::f16 && type != DType::bf16)) return false;
-  if (call.w.dtype != type || call.y.dtype != type || (call.residual != nullptr && call.residual->dtype != type)) return false;
+  if (call.w.dtype != type || (call.residual != nullptr && call.residual->dtype != type)) return false;
+  if (call.y.dtype != type) {
+    if (call.y.dtype != DType::f32 || call.activation != Activation::none) return false;
+    if (call.residual != nullptr || call.moments != nullptr || call.norm_behind != nullptr || !can_overlap(call.x)) return false;
+  }
   if (!activation_of(call.activation)) return false;
   if (call.moments != nullptr && call.y.cols % RowMoments::of(call.y.rows, call.y.cols).cols != 0) return false;
   return fits(call.x) && fits(call.w) && fits(call.y) && (call.residual == nullptr || fits(*call.residual));
@@ -85,6 +95,9 @@ bool runs_on_hopper(const CudaContext& context, const GemmCall& call) {
 bool suits(const HopperProduct& product, const CudaContext& context, const GemmCall& call) {
   if ((product.kernel == HopperKernel::behind_norm) != (call.norm_behind != nullptr)) return false;
   if (call.norm_behind != nullptr) return true;
+  if (product.kernel == HopperKernel::overlapped)
+    return can_overlap(call.x) && call.residual == nullptr && call.moments == nullptr;
+  if (call.y.dtype != call.x.dtype) return false;
   if (call.moments != nullptr)
     return product.kernel == (RowMoments::of(call.y.rows, call.y.cols).cols == 192 ? HopperKernel::cooperative_128x192
                                                                                    : HopperKernel::cooperative_128x256);
@@ -113,6 +126,7 @@ const char* submit(const HopperProduct& product, const CudaContext& context, con
                         .activation = *activation_of(call.activation),
                         .splits = product.splits,
                         .w_stays = call.w_stays,
+                        .f32_results = call.y.dtype == DType::f32,
                         .moments = moments_at(call.moments, call.y),
                         .norm = call.norm_behind != nullptr ? moments_at(call.norm_behind->moments, call.x) : HopperMoments{},
                         .w_sums = call.norm_behind != nullptr ? call.norm_behind->w_sums : nullptr,
@@ -122,13 +136,15 @@ const char* submit(const HopperProduct& product, const CudaContext& context, con
                         .workspace_bytes = workspace.size(),
                         .stream = context.stream()};
   const bool f16 = call.x.dtype == DType::f16;
-  if (product.kernel == HopperKernel::behind_norm) return f16 ? run_behind_norm_f16(made) : run_behind_norm_bf16(made);
+  if (product.kernel == HopperKernel::overlapped || product.kernel == HopperKernel::behind_norm)
+    return f16 ? run_overlapped_f16(made) : run_overlapped_bf16(made);
   if (product.kernel == HopperKernel::slices) return f16 ? run_slices_f16(made) : run_slices_bf16(made);
   return (f16 ? run_f16 : run_bf16)(product.kernel, made);
 }
 
 std::string full_name(const HopperProduct& product, DType operands) {
-  const bool ours = product.kernel == HopperKernel::slices || product.kernel == HopperKernel::behind_norm;
+  const bool ours = product.kernel == HopperKernel::slices || product.kernel == HopperKernel::overlapped ||
+                    product.kernel == HopperKernel::behind_norm;
   return (ours ? "eaq " : "cutlass ") + std::string(name_of(operands)) + " " + std::string(product.name);
 }
 

@@ -137,7 +137,57 @@ TEST_P(Hopper, EveryProductOfBfloat16sIsThatOfPlainSums) {
   ON_A_HOPPER_CARD(card);
   expect_every_product<bf16>(*card, GetParam());
 }
-INSTANTIATE_TEST_SUITE_P(Rows, Hopper, testing::Values(1, 17, 128, 300));
+INSTANTIATE_TEST_SUITE_P(Rows, Hopper, testing::Values(1, 17, 128, 300, 600));
+
+// Results in f32, as logits are.
+template <class T>
+void expect_sums_in_f32(CudaContext& context, std::int64_t m, std::int64_t n, std::int64_t k) {
+  const Operands<T> o(context, m, n, k);
+  const Values<float> y(context, m + 1, n, n + 8, 1, 6), bias(context, 1, n, n, 1, 7);
+  int ran = 0;
+  for (const HopperProduct& product : kernel_cuda::hopper_products()) {
+    for (const bool biased : {false, true}) {
+      SCOPED_TRACE(full_name(product, dtype_of<T>()) + ", " + std::to_string(m) + " x " + std::to_string(n) + " x " +
+                   std::to_string(k) + (biased ? ", bias" : ""));
+      GemmCall call{.x = o.x.matrix,
+                    .w = o.w.matrix,
+                    .y = y.matrix.slice(0, m),
+                    .bias = biased ? bias.memory.data() : nullptr,
+                    .w_stays = true};
+      ASSERT_TRUE(runs_on_hopper(context, call));
+      if (!suits(product, context, call)) continue;
+      ++ran;
+      context.upload(y.matrix.data, std::as_bytes(std::span(y.host)));
+      ASSERT_EQ(submit(product, context, call, o.workspace), nullptr);
+      std::vector<float> got(y.host.size());
+      context.download(std::as_writable_bytes(std::span(got)), y.matrix.data);
+      for (std::int64_t row = 0; row <= m; ++row) {
+        for (std::int64_t col = 0; col < n + 8; ++col) {
+          const auto i = static_cast<std::size_t>(row * (n + 8) + col);
+          if (row == m || col >= n) {
+            ASSERT_EQ(got[i], y.host[i]) << "written outside of y: row " << row << ", column " << col;
+          } else {
+            const float sum = o.sums[static_cast<std::size_t>(row * n + col)];
+            ASSERT_NEAR(got[i], sum + (biased ? bias.at(0, col) : 0), 2e-5) << "row " << row << ", column " << col;
+          }
+        }
+      }
+      call.activation = Activation::gelu;
+      EXPECT_FALSE(runs_on_hopper(context, call));
+      call.activation = Activation::none, call.residual = &y.matrix;
+      EXPECT_FALSE(runs_on_hopper(context, call));
+      call.residual = nullptr, call.x.rows = call.y.rows = 512;
+      EXPECT_FALSE(runs_on_hopper(context, call));
+    }
+  }
+  EXPECT_EQ(ran, 2);
+}
+
+TEST(HopperProducts, GiveSumsInF32) {
+  ON_A_HOPPER_CARD(card);
+  expect_sums_in_f32<bf16>(*card, 1000, 50264, 768);
+  expect_sums_in_f32<f16>(*card, 600, 200, 712);  // no tile is whole
+}
 
 // Each kernel of a chain may begin before the one ahead of it ends, and each of these reads what that one wrote.
 TEST(HopperChain, ARecordedOneGivesTheSameBitsAsStepsOneByOne) {

@@ -1,6 +1,6 @@
-// Products of many rows with a norm behind them: y = activation(norm(x) w^T + bias) from x as it is. With a row's mean and
-// deviation and the sums of w's rows, norm(x) w^T is (x w^T - mean * sums) / deviation: what a norm by itself would write, and a
-// product read, never is.
+// Products of many rows that finish a tile while the next one is multiplied: y = activation(x w^T + bias), or with a norm behind
+// them, activation(norm(x) w^T + bias) from x as it is. With a row's mean and deviation and the sums of w's rows, norm(x) w^T is
+// (x w^T - mean * sums) / deviation: what a norm by itself would write, and a product read, never is.
 //
 // Two blocks have the tiles of 128 rows above each other and share what they fetch of w. In a block one thread fetches steps of k
 // by the copy engine, some ahead; two groups of four warps multiply, 64 rows each, and other warps prepare what a tile's rows and
@@ -20,7 +20,9 @@ namespace {
 constexpr int tile_m = 128, tile_n = 192, group_m = 64;
 constexpr int depth = 64, steps_ahead = 5;  // depth: of a step of k, a row of shared memory
 constexpr int threads = 384, preparing = 96, most_parts = 8;
-constexpr int chunk = 16, chunks = tile_n / chunk, piece = 64;  // columns: finished during a step of k, and stored at once
+constexpr int chunk = 16, chunks = tile_n / chunk;  // of columns, finished during a step of k
+template <class Result>
+constexpr int piece = swizzled_row / sizeof(Result);  // of columns, stored at once
 
 struct RowNorm {
   float scale, shift;  // what a row's sums of products are multiplied by, and what of w's sums is added
@@ -36,8 +38,8 @@ struct Shared {
     RowNorm rows[tile_m];
   };
   Step steps[steps_ahead];
-  T leaving[2][group_m][piece];  // of each group
-  Sides sides[2];                // of a tile that is multiplied, and of the one before, which is finished
+  std::byte leaving[2][group_m][swizzled_row];  // of each group
+  Sides sides[2];                               // of a tile that is multiplied, and of the one before, which is finished
   Arrivals full[steps_ahead], empty[steps_ahead], sides_full[2], sides_empty[2];
 };
 
@@ -90,10 +92,6 @@ __device__ void fetch_steps(const HopperCall& c, const Maps& maps, Shared<T>& sh
   }
 }
 
-__device__ float2 two_at(const float* values, int i, int count) {
-  return values != nullptr && i < count ? *reinterpret_cast<const float2*>(values + i) : make_float2(0, 0);
-}
-
 __device__ RowNorm norm_of(const HopperCall& c, int row) {
   float sum = 0, squares = 0;
 #pragma unroll
@@ -107,17 +105,24 @@ __device__ RowNorm norm_of(const HopperCall& c, int row) {
   return {scale, -mean * scale};
 }
 
-// By the preparing threads, `own` of which this is.
 template <class T>
+__device__ float2 two_at(const T* values, int i, int count) {
+  if (values == nullptr || i >= count) return make_float2(0, 0);
+  return make_float2(static_cast<float>(values[i]), static_cast<float>(values[i + 1]));
+}
+
+// By the preparing threads, `own` of which this is.
+template <class T, class Bias, bool HasNorm>
 __device__ void prepare_sides(const HopperCall& c, Shared<T>& shared, int own) {
   Turn turn;
   for (Tiles tiles(c); tiles.are_left(); tiles.advance(), turn = turn.next(2)) {
     shared.sides_empty[turn.place].wait(turn.parity ^ 1);
     auto& sides = shared.sides[turn.place];
-    for (int row = own; row < tile_m; row += preparing) sides.rows[row] = norm_of(c, tiles.row() + row);
+    if constexpr (HasNorm)
+      for (int row = own; row < tile_m; row += preparing) sides.rows[row] = norm_of(c, tiles.row() + row);
     for (int two = own; two < tile_n / 2; two += preparing) {
-      const float2 sums = two_at(c.w_sums, tiles.col() + 2 * two, c.n),
-                   bias = two_at(static_cast<const float*>(c.bias), tiles.col() + 2 * two, c.n);
+      const float2 sums = two_at(HasNorm ? c.w_sums : nullptr, tiles.col() + 2 * two, c.n),
+                   bias = two_at(static_cast<const Bias*>(c.bias), tiles.col() + 2 * two, c.n);
       sides.columns[two] = make_float4(sums.x, sums.y, bias.x, bias.y);
     }
     shared.sides_full[turn.place].arrive();
@@ -131,7 +136,7 @@ __device__ void activate(float& a, float& b) {
 }
 
 // A group of warps at its work.
-template <class T, HopperActivation A>
+template <class T, class Result, HopperActivation A, bool HasNorm>
 class Group {
  public:
   using Sums = float[tile_n / 2];  // of this thread: see wgmma
@@ -198,7 +203,7 @@ class Group {
 
   // A chunk of columns of the tile at (row_, col_).
   __device__ void finish_chunk(Sums& sums, int i) {
-    constexpr int a_piece = piece / chunk;
+    constexpr int a_piece = piece<Result> / chunk;
     auto& leaving = shared_.leaving[group_];
     const auto& sides = shared_.sides[sides_.place];
     if (i % a_piece == 0) {
@@ -206,28 +211,50 @@ class Group {
       meet();
     }
     const int own_row = 16 * warp_ + lane_ / 4;  // and that + 8
-    const RowNorm upper = sides.rows[group_m * group_ + own_row], lower = sides.rows[group_m * group_ + own_row + 8];
-    std::uint32_t tile[4];  // of 8 x 8: upper and lower of the first eight columns, and of the next
+    RowNorm upper, lower;
+    if constexpr (HasNorm) upper = sides.rows[group_m * group_ + own_row], lower = sides.rows[group_m * group_ + own_row + 8];
+    float tile[2][4];  // of 8 columns each: two of the upper row, two of the lower
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int t = 2 * i + half;
       const float4 of = sides.columns[4 * t + lane_ % 4];
-      float a = fmaf(upper.scale, sums[4 * t], fmaf(upper.shift, of.x, of.z)),
-            b = fmaf(upper.scale, sums[4 * t + 1], fmaf(upper.shift, of.y, of.w)),
-            d = fmaf(lower.scale, sums[4 * t + 2], fmaf(lower.shift, of.x, of.z)),
-            e = fmaf(lower.scale, sums[4 * t + 3], fmaf(lower.shift, of.y, of.w));
+      auto& [a, b, d, e] = tile[half];
+      if constexpr (HasNorm) {
+        a = fmaf(upper.scale, sums[4 * t], fmaf(upper.shift, of.x, of.z));
+        b = fmaf(upper.scale, sums[4 * t + 1], fmaf(upper.shift, of.y, of.w));
+        d = fmaf(lower.scale, sums[4 * t + 2], fmaf(lower.shift, of.x, of.z));
+        e = fmaf(lower.scale, sums[4 * t + 3], fmaf(lower.shift, of.y, of.w));
+      } else {
+        a = sums[4 * t] + of.z, b = sums[4 * t + 1] + of.w, d = sums[4 * t + 2] + of.z, e = sums[4 * t + 3] + of.w;
+      }
       activate<A>(a, b), activate<A>(d, e);
-      tile[2 * half] = pair<T>(a, b), tile[2 * half + 1] = pair<T>(d, e);
     }
-    store_matrices(reinterpret_cast<std::byte*>(&leaving) + swizzled(16 * warp_ + lane_ % 16, 2 * (i % a_piece) + lane_ / 16),
-                   tile);
+    put(leaving, own_row, i % a_piece, tile);
     if (i % a_piece != a_piece - 1) return;
     show_to_wgmma();
     meet();
-    if (speaks_) store_tile(maps_.y, row_, col_ + i / a_piece * piece, &leaving);
+    if (speaks_) store_tile(maps_.y, row_, col_ + i / a_piece * piece<Result>, &leaving);
     if (i != chunks - 1) return;
     if (speaks_) shared_.sides_empty[sides_.place].arrive();
     sides_ = sides_.next(2);
+  }
+
+  // Chunk i of a piece, rounded to nearest.
+  __device__ void put(std::byte (&leaving)[group_m][swizzled_row], int own_row, int i, const float (&tile)[2][4]) {
+    std::byte* const to = &leaving[0][0];
+    if constexpr (std::is_same_v<Result, float>) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int of_row = 4 * i + 2 * half + lane_ % 4 / 2, in_it = lane_ % 2 * 8;
+        *reinterpret_cast<float2*>(to + swizzled(own_row, of_row) + in_it) = make_float2(tile[half][0], tile[half][1]);
+        *reinterpret_cast<float2*>(to + swizzled(own_row + 8, of_row) + in_it) = make_float2(tile[half][2], tile[half][3]);
+      }
+    } else {
+      // Of 8 x 8 elements: upper and lower rows of the first eight columns, and of the next.
+      const std::uint32_t matrices[4] = {pair<T>(tile[0][0], tile[0][1]), pair<T>(tile[0][2], tile[0][3]),
+                                         pair<T>(tile[1][0], tile[1][1]), pair<T>(tile[1][2], tile[1][3])};
+      store_matrices(to + swizzled(16 * warp_ + lane_ % 16, 2 * i + lane_ / 16), matrices);
+    }
   }
 
   // The last tile.
@@ -252,8 +279,8 @@ class Group {
   int row_ = 0, col_ = 0;
 };
 
-template <class T, HopperActivation A>
-__global__ void __launch_bounds__(threads, 1) behind_norm_kernel(HopperCall c, const __grid_constant__ Maps maps) {
+template <class T, class Result, HopperActivation A, bool HasNorm>
+__global__ void __launch_bounds__(threads, 1) overlapped_kernel(HopperCall c, const __grid_constant__ Maps maps) {
   // Nothing lies ahead of it but the 1024 bytes that the card keeps, and there is no room to move it to where it should be.
   auto& shared = *reinterpret_cast<Shared<T>*>(dynamic_shared());
   if (shared_address(&shared) % swizzled_alignment != 0) __trap();
@@ -273,47 +300,53 @@ __global__ void __launch_bounds__(threads, 1) behind_norm_kernel(HopperCall c, c
     if (thread == 0) fetch_steps(c, maps, shared);
     if (thread >= 32) {
       wait_for_earlier_kernel();
-      prepare_sides(c, shared, thread - 32);
+      prepare_sides<T, std::conditional_t<HasNorm, float, Result>, HasNorm>(c, shared, thread - 32);
     }
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-    Group<T, A>(c, maps, shared, thread - 128).work();
+    Group<T, Result, A, HasNorm>(c, maps, shared, thread - 128).work();
   }
   __syncwarp();
   arrive_in_cluster();
   wait_for_cluster();  // nobody's shared memory goes while another writes to it
 }
 
-template <class T, HopperActivation A>
-const char* launch_behind_norm(const HopperCall& call) {
+template <class T, class Result, HopperActivation A, bool HasNorm>
+const char* launch_overlapped(const HopperCall& call) {
   if ((call.k + depth - 1) / depth < chunks) return "k is too short to finish a tile in";
   if (call.norm.parts > most_parts) return "rows have more moments than are read";
   Maps maps;
   for (const char* failed : {describe<T>(maps.x, call.x.data, call.x.stride, call.m, call.k, tile_m),
                              describe<T>(maps.w, call.w.data, call.w.stride, call.n, call.k, tile_n / 2),
-                             describe<T>(maps.y, call.y.data, call.y.stride, call.m, call.n, group_m)})
+                             describe<Result>(maps.y, call.y.data, call.y.stride, call.m, call.n, group_m)})
     if (failed != nullptr) return failed;
   const int pairs = (call.m + 2 * tile_m - 1) / (2 * tile_m) * ((call.n + tile_n - 1) / tile_n);
   return launch_in_clusters(2, dim3(2 * static_cast<unsigned>(min(pairs, call.multiprocessors / 2))), threads, sizeof(Shared<T>),
-                            call.stream, behind_norm_kernel<T, A>, call, maps);
+                            call.stream, overlapped_kernel<T, Result, A, HasNorm>, call, maps);
+}
+
+template <class T, HopperActivation A>
+const char* run(const HopperCall& call) {
+  return call.norm.data != nullptr ? launch_overlapped<T, T, A, true>(call) : launch_overlapped<T, T, A, false>(call);
 }
 
 template <class T>
 const char* run(const HopperCall& call) {
+  if (call.f32_results) return launch_overlapped<T, float, HopperActivation::none, false>(call);
   switch (call.activation) {
     case HopperActivation::none:
-      return launch_behind_norm<T, HopperActivation::none>(call);
+      return run<T, HopperActivation::none>(call);
     case HopperActivation::gelu:
-      return launch_behind_norm<T, HopperActivation::gelu>(call);
+      return run<T, HopperActivation::gelu>(call);
     case HopperActivation::gelu_tanh:
-      return launch_behind_norm<T, HopperActivation::gelu_tanh>(call);
+      return run<T, HopperActivation::gelu_tanh>(call);
   }
   return "there is no such activation";
 }
 
 }  // namespace
 
-const char* run_behind_norm_f16(const HopperCall& call) { return run<__half>(call); }
-const char* run_behind_norm_bf16(const HopperCall& call) { return run<__nv_bfloat16>(call); }
+const char* run_overlapped_f16(const HopperCall& call) { return run<__half>(call); }
+const char* run_overlapped_bf16(const HopperCall& call) { return run<__nv_bfloat16>(call); }
 
 }  // namespace eaq::kernel_cuda
