@@ -17,8 +17,7 @@ enum class HopperKernel {
   cooperative_128x256,
   stream_k_128x64,
   slices,
-  overlapped,
-  behind_norm
+  overlapped
 };
 
 enum class HopperActivation { none, gelu, gelu_tanh };
@@ -42,10 +41,9 @@ struct HopperCall {
   HopperActivation activation = HopperActivation::none;
   int splits = 1;            ///< of k, in slices and in stream_k_128x64, there 1: as its heuristic has it
   bool w_stays = false;      ///< see GemmCall
-  bool f32_results = false;  ///< y and bias are of f32: overlapped alone, without an activation
-  HopperMoments moments;     ///< of y, kept too where there is room for them. Large tiles alone
-  HopperMoments norm;        ///< of x: its norm comes behind the product, and `bias` is of f32. For behind_norm alone. Like
-                             ///< overlapped it takes no residual
+  bool f32_results = false;  ///< y and bias are of f32: overlapped alone, with nothing but a bias
+  HopperMoments moments;     ///< of y, kept too where there is room for them. Cooperative ones alone
+  HopperMoments norm;  ///< of x: its norm comes behind the product, and `bias` is of f32. Overlapped alone, without a residual
   const float* w_sums = nullptr;
   float epsilon = 0;
   int multiprocessors = 0;

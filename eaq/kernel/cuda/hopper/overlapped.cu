@@ -4,8 +4,8 @@
 //
 // Two blocks have the tiles of 128 rows above each other and share what they fetch of w. In a block one thread fetches steps of k
 // by the copy engine, some ahead; two groups of four warps multiply, 64 rows each, and other warps prepare what a tile's rows and
-// columns have of their own. A group finishes a tile piece by piece while it multiplies the next one, so the tensor cores wait
-// neither for activations nor for what is stored.
+// columns have of their own. A warp finishes its rows of a tile, 16 columns at a time, while its group multiplies the next one,
+// so the tensor cores wait neither for activations nor for what is stored.
 #include <cuda_runtime.h>
 
 #include "eaq/kernel/cuda/elements.cuh"
@@ -17,12 +17,21 @@
 namespace eaq::kernel_cuda {
 namespace {
 
-constexpr int tile_m = 128, tile_n = 192, group_m = 64;
+constexpr int tile_m = 128, tile_n = 192, group_m = 64, warp_m = 16, multiplying_warps = tile_m / warp_m;
 constexpr int depth = 64, steps_ahead = 5;  // depth: of a step of k, a row of shared memory
 constexpr int threads = 384, preparing = 96, most_parts = 8;
 constexpr int chunk = 16, chunks = tile_n / chunk;  // of columns, finished during a step of k
-template <class Result>
-constexpr int piece = swizzled_row / sizeof(Result);  // of columns, stored at once
+
+/// What a kernel is made for. T: of x and w; R: of y.
+template <class T, class R, HopperActivation A, bool HasNorm>
+struct Kind {
+  using Element = T;
+  using Result = R;
+  using Bias = std::conditional_t<HasNorm, float, R>;
+  static constexpr HopperActivation activation = A;
+  static constexpr bool has_norm = HasNorm;
+  static constexpr int piece = swizzled_row / sizeof(R);  // of columns, stored at once
+};
 
 struct RowNorm {
   float scale, shift;  // what a row's sums of products are multiplied by, and what of w's sums is added
@@ -38,8 +47,8 @@ struct Shared {
     RowNorm rows[tile_m];
   };
   Step steps[steps_ahead];
-  std::byte leaving[2][group_m][swizzled_row];  // of each group
-  Sides sides[2];                               // of a tile that is multiplied, and of the one before, which is finished
+  std::byte leaving[multiplying_warps][warp_m][swizzled_row];  // of each warp
+  Sides sides[2];  // of a tile that is multiplied, and of the one before, which is finished
   Arrivals full[steps_ahead], empty[steps_ahead], sides_full[2], sides_empty[2];
 };
 
@@ -66,11 +75,12 @@ class Tiles {
 // By one thread.
 template <class T>
 __device__ void fetch_steps(const HopperCall& c, const Maps& maps, Shared<T>& shared) {
-  const int block = static_cast<int>(blockIdx.x) % 2;
+  constexpr int half = tile_n / 2;  // of w, which each block fetches for both
+  const int first = half * (static_cast<int>(blockIdx.x) % 2);
   const auto fetch_w = [&](int place, const Tiles& tiles, int k) {
     auto& step = shared.steps[place];
     shared.full[place].expect(sizeof(step));
-    fetch_tile_for(3, &step.w[tile_n / 2 * block], maps.w, tiles.col() + tile_n / 2 * block, k, shared.full[place]);
+    fetch_tile_for(3, &step.w[first], maps.w, tiles.col() + first, k, shared.full[place]);
   };
   Tiles tiles(c);
   // The kernel ahead may still write x, but not w.
@@ -112,17 +122,17 @@ __device__ float2 two_at(const T* values, int i, int count) {
 }
 
 // By the preparing threads, `own` of which this is.
-template <class T, class Bias, bool HasNorm>
-__device__ void prepare_sides(const HopperCall& c, Shared<T>& shared, int own) {
+template <class K>
+__device__ void prepare_sides(const HopperCall& c, Shared<typename K::Element>& shared, int own) {
   Turn turn;
   for (Tiles tiles(c); tiles.are_left(); tiles.advance(), turn = turn.next(2)) {
     shared.sides_empty[turn.place].wait(turn.parity ^ 1);
     auto& sides = shared.sides[turn.place];
-    if constexpr (HasNorm)
+    if constexpr (K::has_norm)
       for (int row = own; row < tile_m; row += preparing) sides.rows[row] = norm_of(c, tiles.row() + row);
     for (int two = own; two < tile_n / 2; two += preparing) {
-      const float2 sums = two_at(HasNorm ? c.w_sums : nullptr, tiles.col() + 2 * two, c.n),
-                   bias = two_at(static_cast<const Bias*>(c.bias), tiles.col() + 2 * two, c.n);
+      const float2 sums = two_at(K::has_norm ? c.w_sums : nullptr, tiles.col() + 2 * two, c.n),
+                   bias = two_at(static_cast<const typename K::Bias*>(c.bias), tiles.col() + 2 * two, c.n);
       sides.columns[two] = make_float4(sums.x, sums.y, bias.x, bias.y);
     }
     shared.sides_full[turn.place].arrive();
@@ -135,21 +145,24 @@ __device__ void activate(float& a, float& b) {
   if constexpr (A == HopperActivation::gelu_tanh) a = faster_gelu_tanh(a), b = faster_gelu_tanh(b);
 }
 
-// A group of warps at its work.
-template <class T, class Result, HopperActivation A, bool HasNorm>
+// A group of warps at its work, as one of its threads sees it.
+template <class K>
 class Group {
- public:
+  using T = typename K::Element;
+  using Result = typename K::Result;
   using Sums = float[tile_n / 2];  // of this thread: see wgmma
+  static constexpr int a_piece = K::piece / chunk;
 
+ public:
   __device__ Group(const HopperCall& c, const Maps& maps, Shared<T>& shared, int thread)
       : c_(c),
         maps_(maps),
         shared_(shared),
         group_(thread / 128),
-        warp_(thread / 32 % 4),
+        warp_(thread / 32),
         lane_(thread % 32),
+        own_row_(warp_m * warp_ + lane_ / 4),
         tells_(thread % 128 < 2),
-        speaks_(thread % 128 == 0),
         tiles_(c) {}
 
   __device__ void work() {
@@ -168,7 +181,7 @@ class Group {
   // The next tile's product; that of the one before is finished meanwhile.
   template <bool Finishes>
   __device__ void multiply(Sums& sums, Sums& before) {
-    const int row = tiles_.row() + group_m * group_, col = tiles_.col();
+    const int row = tiles_.row() + warp_m * warp_, col = tiles_.col();
     int done = -1, k = 0;  // k: in steps
     const auto step = [&] {
       shared_.full[turn_.place].wait(turn_.parity);
@@ -201,95 +214,90 @@ class Group {
     if (tells_) shared_.empty[place].arrive_in(threadIdx.x % 2);
   }
 
-  // A chunk of columns of the tile at (row_, col_).
-  __device__ void finish_chunk(Sums& sums, int i) {
-    constexpr int a_piece = piece<Result> / chunk;
-    auto& leaving = shared_.leaving[group_];
-    const auto& sides = shared_.sides[sides_.place];
-    if (i % a_piece == 0) {
-      if (speaks_) wait_for_stored_tiles<0>();
-      meet();
-    }
-    const int own_row = 16 * warp_ + lane_ / 4;  // and that + 8
-    RowNorm upper, lower;
-    if constexpr (HasNorm) upper = sides.rows[group_m * group_ + own_row], lower = sides.rows[group_m * group_ + own_row + 8];
-    float tile[2][4];  // of 8 columns each: two of the upper row, two of the lower
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int t = 2 * i + half;
-      const float4 of = sides.columns[4 * t + lane_ % 4];
-      auto& [a, b, d, e] = tile[half];
-      if constexpr (HasNorm) {
-        a = fmaf(upper.scale, sums[4 * t], fmaf(upper.shift, of.x, of.z));
-        b = fmaf(upper.scale, sums[4 * t + 1], fmaf(upper.shift, of.y, of.w));
-        d = fmaf(lower.scale, sums[4 * t + 2], fmaf(lower.shift, of.x, of.z));
-        e = fmaf(lower.scale, sums[4 * t + 3], fmaf(lower.shift, of.y, of.w));
-      } else {
-        a = sums[4 * t] + of.z, b = sums[4 * t + 1] + of.w, d = sums[4 * t + 2] + of.z, e = sums[4 * t + 3] + of.w;
-      }
-      activate<A>(a, b), activate<A>(d, e);
-    }
-    put(leaving, own_row, i % a_piece, tile);
-    if (i % a_piece != a_piece - 1) return;
-    show_to_wgmma();
-    meet();
-    if (speaks_) store_tile(maps_.y, row_, col_ + i / a_piece * piece<Result>, &leaving);
-    if (i != chunks - 1) return;
-    if (speaks_) shared_.sides_empty[sides_.place].arrive();
-    sides_ = sides_.next(2);
-  }
-
-  // Chunk i of a piece, rounded to nearest.
-  __device__ void put(std::byte (&leaving)[group_m][swizzled_row], int own_row, int i, const float (&tile)[2][4]) {
-    std::byte* const to = &leaving[0][0];
-    if constexpr (std::is_same_v<Result, float>) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int of_row = 4 * i + 2 * half + lane_ % 4 / 2, in_it = lane_ % 2 * 8;
-        *reinterpret_cast<float2*>(to + swizzled(own_row, of_row) + in_it) = make_float2(tile[half][0], tile[half][1]);
-        *reinterpret_cast<float2*>(to + swizzled(own_row + 8, of_row) + in_it) = make_float2(tile[half][2], tile[half][3]);
-      }
-    } else {
-      // Of 8 x 8 elements: upper and lower rows of the first eight columns, and of the next.
-      const std::uint32_t matrices[4] = {pair<T>(tile[0][0], tile[0][1]), pair<T>(tile[0][2], tile[0][3]),
-                                         pair<T>(tile[1][0], tile[1][1]), pair<T>(tile[1][2], tile[1][3])};
-      store_matrices(to + swizzled(16 * warp_ + lane_ % 16, 2 * i + lane_ / 16), matrices);
-    }
-  }
-
   // The last tile.
   __device__ void finish(Sums& sums) {
     shared_.sides_full[sides_.place].wait(sides_.parity);
 #pragma unroll
     for (int i = 0; i < chunks; ++i) finish_chunk(sums, i);
-    if (speaks_) finish_stored_tiles();
+    if (lane_ == 0) finish_stored_tiles();
   }
 
-  // All of the group's threads.
-  __device__ void meet() { asm volatile("bar.sync %0, 128;" ::"r"(group_ + 1) : "memory"); }
+  // A chunk of columns of the tile whose rows of this warp begin at (row_, col_).
+  __device__ void finish_chunk(Sums& sums, int i) {
+    auto& leaving = shared_.leaving[warp_];
+    const auto& sides = shared_.sides[sides_.place];
+    if (i % a_piece == 0) {
+      if (lane_ == 0) wait_for_stored_tiles<0>();
+      __syncwarp();
+    }
+    float tile[2][4];  // of 8 columns each: two of row own_row_, two of that + 8
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int t = 2 * i + half;
+      const float* const of = &sums[4 * t];
+      const float4 column = sides.columns[4 * t + lane_ % 4];
+      auto& [a, b, d, e] = tile[half];
+      if constexpr (K::has_norm) {
+        const RowNorm upper = sides.rows[own_row_], lower = sides.rows[own_row_ + 8];
+        a = fmaf(upper.scale, of[0], fmaf(upper.shift, column.x, column.z));
+        b = fmaf(upper.scale, of[1], fmaf(upper.shift, column.y, column.w));
+        d = fmaf(lower.scale, of[2], fmaf(lower.shift, column.x, column.z));
+        e = fmaf(lower.scale, of[3], fmaf(lower.shift, column.y, column.w));
+      } else {
+        a = of[0] + column.z, b = of[1] + column.w, d = of[2] + column.z, e = of[3] + column.w;
+      }
+      activate<K::activation>(a, b), activate<K::activation>(d, e);
+    }
+    put(leaving, i % a_piece, tile);
+    if (i % a_piece != a_piece - 1) return;
+    show_to_wgmma();
+    __syncwarp();
+    if (lane_ == 0) store_tile(maps_.y, row_, col_ + i / a_piece * K::piece, &leaving);
+    if (i != chunks - 1) return;
+    if (lane_ == 0) shared_.sides_empty[sides_.place].arrive();
+    sides_ = sides_.next(2);
+  }
+
+  // Chunk i of a piece, rounded to nearest.
+  __device__ void put(std::byte (&leaving)[warp_m][swizzled_row], int i, const float (&tile)[2][4]) {
+    std::byte* const to = &leaving[0][0];
+    if constexpr (std::is_same_v<Result, float>) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int of_row = 4 * i + 2 * half + lane_ % 4 / 2, in_it = lane_ % 2 * 8;
+        *reinterpret_cast<float2*>(to + swizzled(lane_ / 4, of_row) + in_it) = make_float2(tile[half][0], tile[half][1]);
+        *reinterpret_cast<float2*>(to + swizzled(lane_ / 4 + 8, of_row) + in_it) = make_float2(tile[half][2], tile[half][3]);
+      }
+    } else {
+      // Of 8 x 8 elements: upper and lower rows of the first eight columns, and of the next.
+      const std::uint32_t matrices[4] = {pair<T>(tile[0][0], tile[0][1]), pair<T>(tile[0][2], tile[0][3]),
+                                         pair<T>(tile[1][0], tile[1][1]), pair<T>(tile[1][2], tile[1][3])};
+      store_matrices(to + swizzled(lane_ % 16, 2 * i + lane_ / 16), matrices);
+    }
+  }
 
   const HopperCall& c_;
   const Maps& maps_;
   Shared<T>& shared_;
-  const int group_, warp_, lane_;
-  const bool tells_, speaks_;
+  const int group_, warp_, lane_, own_row_;  // own_row_: of the block's
+  const bool tells_;
   Tiles tiles_;
   Turn turn_;
   Turn sides_;
-  int row_ = 0, col_ = 0;
+  int row_ = 0, col_ = 0;  // of this warp's rows
 };
 
-template <class T, class Result, HopperActivation A, bool HasNorm>
+template <class K>
 __global__ void __launch_bounds__(threads, 1) overlapped_kernel(HopperCall c, const __grid_constant__ Maps maps) {
   // Nothing lies ahead of it but the 1024 bytes that the card keeps, and there is no room to move it to where it should be.
-  auto& shared = *reinterpret_cast<Shared<T>*>(dynamic_shared());
+  auto& shared = *reinterpret_cast<Shared<typename K::Element>*>(dynamic_shared());
   if (shared_address(&shared) % swizzled_alignment != 0) __trap();
   if (threadIdx.x == 0) {
     for (int i = 0; i < steps_ahead; ++i) {
       shared.full[i].begin(1);
       shared.empty[i].begin(4);  // both groups of both blocks
     }
-    for (int i = 0; i < 2; ++i) shared.sides_full[i].begin(preparing), shared.sides_empty[i].begin(2);
+    for (int i = 0; i < 2; ++i) shared.sides_full[i].begin(preparing), shared.sides_empty[i].begin(multiplying_warps);
     show_arrivals();
   }
   arrive_in_cluster();
@@ -300,39 +308,40 @@ __global__ void __launch_bounds__(threads, 1) overlapped_kernel(HopperCall c, co
     if (thread == 0) fetch_steps(c, maps, shared);
     if (thread >= 32) {
       wait_for_earlier_kernel();
-      prepare_sides<T, std::conditional_t<HasNorm, float, Result>, HasNorm>(c, shared, thread - 32);
+      prepare_sides<K>(c, shared, thread - 32);
     }
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-    Group<T, Result, A, HasNorm>(c, maps, shared, thread - 128).work();
+    Group<K>(c, maps, shared, thread - 128).work();
   }
   __syncwarp();
   arrive_in_cluster();
   wait_for_cluster();  // nobody's shared memory goes while another writes to it
 }
 
-template <class T, class Result, HopperActivation A, bool HasNorm>
+template <class K>
 const char* launch_overlapped(const HopperCall& call) {
+  using T = typename K::Element;
   if ((call.k + depth - 1) / depth < chunks) return "k is too short to finish a tile in";
   if (call.norm.parts > most_parts) return "rows have more moments than are read";
   Maps maps;
   for (const char* failed : {describe<T>(maps.x, call.x.data, call.x.stride, call.m, call.k, tile_m),
                              describe<T>(maps.w, call.w.data, call.w.stride, call.n, call.k, tile_n / 2),
-                             describe<Result>(maps.y, call.y.data, call.y.stride, call.m, call.n, group_m)})
+                             describe<typename K::Result>(maps.y, call.y.data, call.y.stride, call.m, call.n, warp_m)})
     if (failed != nullptr) return failed;
   const int pairs = (call.m + 2 * tile_m - 1) / (2 * tile_m) * ((call.n + tile_n - 1) / tile_n);
   return launch_in_clusters(2, dim3(2 * static_cast<unsigned>(min(pairs, call.multiprocessors / 2))), threads, sizeof(Shared<T>),
-                            call.stream, overlapped_kernel<T, Result, A, HasNorm>, call, maps);
+                            call.stream, overlapped_kernel<K>, call, maps);
 }
 
 template <class T, HopperActivation A>
 const char* run(const HopperCall& call) {
-  return call.norm.data != nullptr ? launch_overlapped<T, T, A, true>(call) : launch_overlapped<T, T, A, false>(call);
+  return call.norm.data != nullptr ? launch_overlapped<Kind<T, T, A, true>>(call) : launch_overlapped<Kind<T, T, A, false>>(call);
 }
 
 template <class T>
 const char* run(const HopperCall& call) {
-  if (call.f32_results) return launch_overlapped<T, float, HopperActivation::none, false>(call);
+  if (call.f32_results) return launch_overlapped<Kind<T, float, HopperActivation::none, false>>(call);
   switch (call.activation) {
     case HopperActivation::none:
       return run<T, HopperActivation::none>(call);

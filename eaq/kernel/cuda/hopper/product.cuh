@@ -214,7 +214,6 @@ const char* run(HopperKernel kernel, const HopperCall& call) {
       return TiledProduct<Element, Size<128, 64, 128>, Size<1, 1, 1>, Cooperative, Together, StreamK>::run(call);
     case HopperKernel::slices:
     case HopperKernel::overlapped:
-    case HopperKernel::behind_norm:
       break;  // none of CUTLASS's
   }
   return "there is no such kernel";

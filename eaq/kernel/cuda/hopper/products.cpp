@@ -20,7 +20,6 @@ constexpr HopperProduct products[] = {
     {"128x64x128 split-k 4", HopperKernel::stream_k_128x64, 4},
     {"128x64x128 split-k 6", HopperKernel::stream_k_128x64, 6},
     {"128x192 overlapped", HopperKernel::overlapped},
-    {"128x192 behind norm", HopperKernel::behind_norm},
     {"128x64 whole", HopperKernel::slices},
     {"128x64 slices 2", HopperKernel::slices, 2},
     {"128x64 slices 4", HopperKernel::slices, 4},
@@ -93,11 +92,9 @@ bool runs_on_hopper(const CudaContext& context, const GemmCall& call) {
 }
 
 bool suits(const HopperProduct& product, const CudaContext& context, const GemmCall& call) {
-  if ((product.kernel == HopperKernel::behind_norm) != (call.norm_behind != nullptr)) return false;
-  if (call.norm_behind != nullptr) return true;
   if (product.kernel == HopperKernel::overlapped)
-    return can_overlap(call.x) && call.residual == nullptr && call.moments == nullptr;
-  if (call.y.dtype != call.x.dtype) return false;
+    return call.norm_behind != nullptr || (can_overlap(call.x) && call.residual == nullptr && call.moments == nullptr);
+  if (call.norm_behind != nullptr || call.y.dtype != call.x.dtype) return false;
   if (call.moments != nullptr)
     return product.kernel == (RowMoments::of(call.y.rows, call.y.cols).cols == 192 ? HopperKernel::cooperative_128x192
                                                                                    : HopperKernel::cooperative_128x256);
@@ -136,15 +133,13 @@ const char* submit(const HopperProduct& product, const CudaContext& context, con
                         .workspace_bytes = workspace.size(),
                         .stream = context.stream()};
   const bool f16 = call.x.dtype == DType::f16;
-  if (product.kernel == HopperKernel::overlapped || product.kernel == HopperKernel::behind_norm)
-    return f16 ? run_overlapped_f16(made) : run_overlapped_bf16(made);
+  if (product.kernel == HopperKernel::overlapped) return f16 ? run_overlapped_f16(made) : run_overlapped_bf16(made);
   if (product.kernel == HopperKernel::slices) return f16 ? run_slices_f16(made) : run_slices_bf16(made);
   return (f16 ? run_f16 : run_bf16)(product.kernel, made);
 }
 
 std::string full_name(const HopperProduct& product, DType operands) {
-  const bool ours = product.kernel == HopperKernel::slices || product.kernel == HopperKernel::overlapped ||
-                    product.kernel == HopperKernel::behind_norm;
+  const bool ours = product.kernel == HopperKernel::slices || product.kernel == HopperKernel::overlapped;
   return (ours ? "eaq " : "cutlass ") + std::string(name_of(operands)) + " " + std::string(product.name);
 }
 
