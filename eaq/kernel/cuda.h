@@ -122,8 +122,9 @@ struct GemmCall {
 
 /// Sums are f32. The first call of a shape chooses its algorithm by measurement, which takes milliseconds and must not fall into
 /// a recording; the choice is remembered per card. Candidates are cuBLASLt's algorithms and, on sm_90, kernels by CUTLASS with an
-/// epilogue of our own and one of ours for about a hundred rows. Returns the name of the kernel that ran ("cublasLt BF16 ...",
-/// "cutlass BF16 ...", "eaq BF16 ...", or "eaq plain product" where there is none). Error{unavailable} with the library's reason.
+/// epilogue of our own and two of ours, for about a hundred rows and for many. Returns the name of the kernel that ran ("cublasLt
+/// BF16 ...", "cutlass BF16 ...", "eaq BF16 ...", or "eaq plain product" where there is none). Error{unavailable} with the
+/// library's reason.
 const std::string& multiply(CudaContext& context, const GemmCall& call);
 /// Whether multiply() can do all of a call's activation and residual; otherwise they want kernels of their own after it.
 /// cuBLASLt's GELU is the tanh form and takes no residual; on sm_90 16-bit calls with rows of whole 16 bytes have both forms,

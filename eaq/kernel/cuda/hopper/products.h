@@ -21,7 +21,8 @@ std::span<const HopperProduct> hopper_products();
 const HopperProduct* find_hopper_product(std::string_view name);
 
 /// Whether there is a way for a call at all: two 16-bit operands and a result of their type, rows of whole 16 bytes, no
-/// activation or GELU. It depends on nothing that multiply() would not choose anew for.
+/// activation or GELU; or a result of f32, with many rows and at most a bias. It depends on nothing that multiply() would not
+/// choose anew for.
 bool runs_on_hopper(const CudaContext& context, const GemmCall& call);
 /// Whether it makes sense for a call that runs_on_hopper().
 bool suits(const HopperProduct& product, const CudaContext& context, const GemmCall& call);
