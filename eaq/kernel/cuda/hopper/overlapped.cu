@@ -341,6 +341,9 @@ const char* run(const HopperCall& call) {
 
 template <class T>
 const char* run(const HopperCall& call) {
+  if (call.residual.data != nullptr || call.moments.data != nullptr) return "overlapped products add nothing and keep no moments";
+  if (call.f32_results && (call.activation != HopperActivation::none || call.norm.data != nullptr))
+    return "results in f32 have nothing but a bias";
   if (call.f32_results) return launch_overlapped<Kind<T, float, HopperActivation::none, false>>(call);
   switch (call.activation) {
     case HopperActivation::none:
