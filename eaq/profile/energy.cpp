@@ -179,7 +179,7 @@ StepWeighing weigh_steps(const Weighed& weighed, MeterSet& meters, Clock& clock,
                                     .min_seconds = options.visit,
                                     .seed = options.seed,
                                     .device = options.device,
-                                    .variants = options.way == Way::in_place,
+                                    .variants = true,
                                     .control_trials = 0},
                                    progress);
   divide_latency(weighing.result.workloads.front(), static_cast<double>(design.workloads.front().size()));
