@@ -39,6 +39,7 @@ struct PanelCall {
   bool add = false;                  ///< to what out holds
   const std::byte* ahead = nullptr;  ///< what is multiplied next, where that is known
   std::int64_t lines = 0;            ///< of 64 bytes, from `ahead` on: many rows bring them into L2 meanwhile
+  std::array<Touched, 2> touched{};
 };
 
 /// Kernels of one level.
@@ -137,7 +138,7 @@ struct Sums {
 constexpr int steps_a_line = 4;  // a line of what comes next is asked for
 
 template <class Step, int rows>
-HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out, const std::byte* ahead, std::int64_t lines) {
+HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out, LinesAhead ahead) {
   using Tile = Sums<Step, rows>;
   Tile tile;
   tile.load(c, out);
@@ -150,11 +151,7 @@ HWY_INLINE void rows_by_panel(const PanelCall& c, const float* x, float* out, co
   };
   if constexpr (Tile::chains == 1)
     for (; s + steps_a_line <= steps; s += steps_a_line) {
-      if (lines > 0) {
-        __builtin_prefetch(ahead, 0, 2);
-        ahead += 64;
-        --lines;
-      }
+      ahead.ask();
 #pragma GCC unroll 4
       for (int some = 0; some < steps_a_line; ++some) step(0);
     }
@@ -199,22 +196,24 @@ void multiply(const PanelCall& c) {
   const std::int64_t share = c.k / Step::depth / steps_a_line;
   for (; r + max_rows <= c.rows; r += max_rows) {
     const std::int64_t lines = std::min(share, c.lines - asked);
-    rows_by_panel<Step, max_rows>(c, c.x + r * c.x_stride, c.out + r * c.out_stride, c.ahead + asked * 64, lines);
+    rows_by_panel<Step, max_rows>(c, c.x + r * c.x_stride, c.out + r * c.out_stride,
+                                  {c.ahead + asked * 64, lines, c.touched, r, max_rows});
     asked += lines;
   }
   const float* x = c.x + r * c.x_stride;
   float* out = c.out + r * c.out_stride;
+  const LinesAhead rest(nullptr, 0, c.touched, r, c.rows - r);
   switch (c.rows - r) {
     case 1:
-      return rows_by_panel<Step, 1>(c, x, out, nullptr, 0);
+      return rows_by_panel<Step, 1>(c, x, out, rest);
     case 2:
-      return rows_by_panel<Step, 2>(c, x, out, nullptr, 0);
+      return rows_by_panel<Step, 2>(c, x, out, rest);
     case 3:
-      return rows_by_panel<Step, 3>(c, x, out, nullptr, 0);
+      return rows_by_panel<Step, 3>(c, x, out, rest);
     case 4:
-      return rows_by_panel<Step, 4>(c, x, out, nullptr, 0);
+      return rows_by_panel<Step, 4>(c, x, out, rest);
     case 5:
-      return rows_by_panel<Step, 5>(c, x, out, nullptr, 0);
+      return rows_by_panel<Step, 5>(c, x, out, rest);
     default:
       return;
   }
@@ -274,7 +273,8 @@ class HighwayF32 final : public TileKernel {
                 .out_stride = panels.columns(),
                 .add = part.first > 0,
                 .ahead = part.next,
-                .lines = part.next == nullptr ? 0 : part.count * static_cast<std::int64_t>(row) / 64},
+                .lines = part.next == nullptr ? 0 : part.count * static_cast<std::int64_t>(row) / 64,
+                .touched = part.touched},
                reinterpret_cast<float*>(scratch));
     });
     return name_;

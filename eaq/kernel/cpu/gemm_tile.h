@@ -3,21 +3,30 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "eaq/kernel/kernel.h"
 
 namespace eaq::gemm {
+
+/// Rows that finishing a tile reads or writes, a panel's columns of each.
+struct Touched {
+  const std::byte* data = nullptr;     ///< of the tile's first row, under the panel's first column; null: nothing
+  std::int64_t stride = 0, bytes = 0;  ///< from row to row; of a row
+};
 
 /// Panels next to each other in a packed weight.
 struct PanelSpan {
   const PanelLayout* layout = nullptr;
   const std::byte* data = nullptr;  ///< of the first
   std::int64_t count = 0;
-  const std::byte* next = nullptr;  ///< a panel that this thread probably multiplies after these; null: not known
+  const std::byte* next = nullptr;   ///< a panel that this thread probably multiplies after these; null: not known
+  std::array<Touched, 2> touched{};  ///< results and residual, under the first panel
 
   std::size_t panel_bytes() const { return static_cast<std::size_t>(layout->panel_elements()) * size_of(layout->dtype); }
   const std::byte* panel(std::int64_t i) const { return data + static_cast<std::size_t>(i) * panel_bytes(); }
@@ -28,6 +37,7 @@ struct PanelSpan {
 struct PanelPart {
   std::int64_t panel = 0, first = 0, count = 0;
   const std::byte *data = nullptr, *next = nullptr;
+  std::array<Touched, 2> touched{};  ///< where these steps are the panel's last
 };
 
 /// Steps of k for which 128 rows of x and two parts of panels lie in L2 together.
@@ -41,15 +51,58 @@ void for_each_part(const PanelSpan& panels, std::int64_t steps, std::size_t step
       const auto at = [&](std::int64_t panel, std::int64_t step) {
         return panels.panel(panel) + static_cast<std::size_t>(step) * step_bytes;
       };
-      work(PanelPart{.panel = p,
-                     .first = first,
-                     .count = std::min(part, steps - first),
-                     .data = at(p, first),
-                     .next = p + 1 < panels.count   ? at(p + 1, first)
-                             : first + part < steps ? at(0, first + part)
-                                                    : panels.next});
+      PanelPart now{.panel = p,
+                    .first = first,
+                    .count = std::min(part, steps - first),
+                    .data = at(p, first),
+                    .next = p + 1 < panels.count   ? at(p + 1, first)
+                            : first + part < steps ? at(0, first + part)
+                                                   : panels.next};
+      for (std::size_t i = 0; first + part >= steps && i < now.touched.size(); ++i)
+        if (const Touched& t = panels.touched[i]; t.data != nullptr) now.touched[i] = {t.data + p * t.bytes, t.stride, t.bytes};
+      work(now);
     }
 }
+
+/// What a kernel asks for while it multiplies some rows by a panel, a line each time: these rows' share of the panel that comes
+/// next, and what finishing them touches. Where threads share no cache, that lies in another's, or further away.
+class LinesAhead {
+ public:
+  LinesAhead(const std::byte* next, std::int64_t lines, const std::array<Touched, 2>& touched, std::int64_t first,
+             std::int64_t rows)
+      : next_(next), lines_(lines), first_(first), rows_(rows), then_(touched[1]) {
+    begin(touched[0]);
+  }
+
+  void ask() {
+    if (lines_ > 0) {
+      __builtin_prefetch(next_, 0, 2);
+      next_ += 64;
+      --lines_;
+    }
+    if (rows_left_ == 0) return;
+    __builtin_prefetch(at_, 0, 2);
+    at_ += 64;
+    if (at_ < row_end_) return;
+    row_end_ += stride_;
+    at_ = row_end_ - bytes_;
+    if (--rows_left_ == 0) begin(std::exchange(then_, {}));
+  }
+
+ private:
+  void begin(const Touched& rows) {
+    rows_left_ = rows.data == nullptr ? 0 : rows_;
+    stride_ = rows.stride, bytes_ = rows.bytes;
+    at_ = rows.data + first_ * stride_;
+    row_end_ = at_ + bytes_;
+  }
+
+  const std::byte* next_;
+  std::int64_t lines_, first_, rows_;
+  Touched then_;
+  const std::byte *at_ = nullptr, *row_end_ = nullptr;
+  std::int64_t rows_left_ = 0, stride_ = 0, bytes_ = 0;
+};
 
 /// Rows of x in the type that the kernel multiplies.
 struct TileInput {
