@@ -238,14 +238,13 @@ Tiling tiling_of(std::int64_t m, const PanelLayout& layout, int threads, bool al
   return t;
 }
 
-// Under a panel's `width` columns. One row is too short a time to have it asked for.
+// Under a panel's `width` columns.
 std::array<gemm::Touched, 2> touched_by_finish(const Matrix& y, const Matrix* residual, std::int64_t row, std::int64_t column,
                                                std::int64_t width) {
   const auto part = [&](const Matrix& m) {
     const auto element = static_cast<std::int64_t>(size_of(m.dtype));
     return gemm::Touched{m.row(row) + column * element, m.stride * element, width * element};
   };
-  if (y.rows == 1) return {};
   return {part(y), residual != nullptr ? part(*residual) : gemm::Touched{}};
 }
 
@@ -359,7 +358,9 @@ void PackedWeight::multiply(CpuContext& context, const Matrix& x, const Matrix& 
       TileInput rows = input;
       rows.data += static_cast<std::size_t>(row * input.stride) * size_of(needs.input);
       rows.rows = std::min(tiling.rows, x.rows - row);
-      if (context.threads() > 1) panels.touched = touched_by_finish(y, epilogue.residual, row, column, s.layout.width);
+      // A thread alone wrote it all itself, and one row is too short a time to have it asked for.
+      if (context.threads() > 1 && x.rows > 1)
+        panels.touched = touched_by_finish(y, epilogue.residual, row, column, s.layout.width);
       s.note(kernel.run(rows, panels, tile, tile + tile_bytes));
       s.finish(tile, rows.rows, panels.columns(), row_steps + (row_steps != nullptr ? row : 0), epilogue, y, row, column);
     }

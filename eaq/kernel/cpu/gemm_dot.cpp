@@ -4,11 +4,6 @@
 // oneDNN's kernels multiply as fast while the weight lies in a cache; a model's weights do not. Here the next panel comes into L2
 // while this one is multiplied. One core of an Intel Xeon (family 6, model 207), 126 x 768, f32, weights from memory: 133 GFLOP/s
 // without, 158 with; 163 from L2.
-//
-// So do the results' and the residual's lines that finishing a tile touches: two threads of an EPYC (family 26, model 2) run
-// GPT-2's prefill of 128 in int8 in 15.3 or, for minutes, in 20 ms, in which finishing takes thrice as long and products as long
-// as before (their cores seem to share no cache then); asked for, it is 15.4 and 18.4. All of a group's asked for at once did
-// nothing.
 #include <immintrin.h>
 
 #include <hwy/base.h>
