@@ -1,7 +1,10 @@
 #include "eaq/report/report.h"
 
+#include <algorithm>
+
 #include "eaq/base/json.h"
 #include "eaq/cli/cli.h"
+#include "eaq/profile/profile.h"
 
 namespace eaq {
 namespace {
@@ -13,10 +16,21 @@ struct ReportCommand {
   OutputOptions output;
 };
 
+// Verdicts follow from the figures: a page never shows one by an older rule than the program's that wrote it.
+void judge_anew(PageInput& input) {
+  if (auto* profile = std::get_if<Profile>(&input.result)) {
+    profile->claims = compare_with_original(*profile);
+    return;
+  }
+  Study& study = std::get<Study>(input.result);
+  const bool timed = std::any_of(study.runs.begin(), study.runs.end(), [](const Run& run) { return run.latency_ms.has_value(); });
+  if (timed) study.claims = compare_with_original(study);
+}
+
 int run(const ReportCommand& command) {
   std::vector<PageInput> inputs;
   inputs.reserve(command.results.size());
-  for (const auto& path : command.results) inputs.push_back(read_page_input(path));
+  for (const auto& path : command.results) judge_anew(inputs.emplace_back(read_page_input(path)));
   write_text(command.out, html_page(inputs, command.options));
   const std::string why(page_charts_left_out());
   if (!why.empty()) note("The page has tables and no charts: this build has no chart libraries (" + why + ")");

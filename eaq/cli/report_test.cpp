@@ -23,6 +23,16 @@ TEST(ReportCommand, WritesOnePageOfSeveralResults) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
 }
 
+TEST(ReportCommand, JudgesTheClaimsByTheFiguresNotByWhatAnOlderProgramSaid) {
+  Json study = parse_json(read_text(gpt2 + "/study.json"), "study");
+  study["claims"] = Json::array({{{"claim", "an older rule's"}, {"verdict", "contradicted"}, {"evidence", "-59.6 %"}}});
+  write_text(program::folder() / "older.json", study.dump());
+  ASSERT_EQ(run("report older.json -o judged.html").code, 0);
+  const std::string html = read_text(program::folder() / "judged.html");
+  EXPECT_EQ(html.find("an older rule's"), std::string::npos);
+  EXPECT_NE(html.find("Mean power is robust under steady load"), std::string::npos);
+}
+
 TEST(ReportCommand, ItsJsonHoldsToItsSchema) {
   const Outcome outcome = run("report '" + gpt2 + "' -o json.html --json");
   Json schema = parse_json(read_text(std::string(EAQ_SOURCE_DIR) + "/docs/outputs.schema.json"), "schema");

@@ -94,12 +94,12 @@ TEST(Claims, AdviceIsHeldAgainstTheProfilesOwn) {
   EXPECT_EQ(about(compare_with_original(p), "Keep embeddings").verdict, "contradicted");
 }
 
-Run run_of(const std::string& format, double mJ, double mean_power_mJ) {
+Run run_of(const std::string& format, double mJ, double sampled_mJ) {
   Run run;
   run.model = "tiny-distilbert", run.format = format, run.phase = "forward", run.batch = 32, run.seq = 128;
   run.size_ratio = format == "fp16" ? 2 : 1;
   run.energy = Energy{"nvml:0", "measured", "counter", figure(mJ, mJ / 100)};
-  run.energy->mean_power_method_mJ = mean_power_mJ;
+  run.energy->zones = {{"nvml:0", mJ}, {"nvml:0/instant", sampled_mJ}};
   run.quality = QualityResult{"accuracy", 0.91, {}, 872, 794};
   return run;
 }
@@ -127,12 +127,22 @@ TEST(Claims, AStudyOfFormatsAnswersTheStudysOwn) {
 
 TEST(Claims, AStudyThatFoundTheOppositeContradicts) {
   Study s = study_of(0.8, 0.9);
-  s.runs[1].energy->mean_power_method_mJ = 13;
+  s.runs[1].energy->zones[1].second = 13;
   s.runs[1].size_ratio = 1;
   s.comparisons[0].quality_delta = -0.02, s.comparisons[0].p_value = 0.001;
   const auto claims = compare_with_original(s);
   for (const char* words : {"less energy", "faster", "no quality", "halves", "Mean power"})
     EXPECT_EQ(about(claims, words).verdict, "contradicted") << about(claims, words).evidence;
+}
+
+TEST(Claims, RunsThatBeginIdleAreNotSteadyLoad) {
+  Study s = study_of(10, 8);
+  s.runs[1].energy->mean_power_method_mJ = 8;
+  const ClaimRecord claim = about(compare_with_original(s), "Mean power");
+  EXPECT_EQ(claim.verdict, "confirmed") << claim.evidence;
+  EXPECT_NE(claim.evidence.find("begin idle, by -60.0 %"), std::string::npos) << claim.evidence;
+  for (auto& run : s.runs) run.energy->zones.pop_back();
+  EXPECT_EQ(about(compare_with_original(s), "Mean power").verdict, "not testable here");
 }
 
 TEST(Claims, AssumedJoulesTestNothing) {

@@ -129,22 +129,39 @@ std::vector<ClaimRecord> of_model(const Study& study, const Original& there) {
           about_mixed(casts, study, *fp16, largest_run(study, there.model, "mixed_fp16"))};
 }
 
-// Mean sampled power times time against counter or integral, within 5 % in every run.
+// What sampled power over a run's visits says, in mJ per sample: the zone "ZONE/instant" beside a counter.
+std::optional<double> by_sampled_power(const Energy& energy) {
+  for (const auto& [zone, mJ] : energy.zones)
+    if (zone == energy.meter + "/instant") return mJ;
+  return std::nullopt;
+}
+
+// A visit is steady load, so its mean sampled power times its time stands against its counter: within 5 % in every run. Runs that
+// begin idle, as the study's own did, show another thing, which the evidence adds.
 ClaimRecord about_mean_power(const Study& study) {
   const std::string claim = "Mean power is robust under steady load";
-  double worst = 0;
-  std::string where;
+  struct Worst {
+    double off = 0;
+    std::string where;
+    void meet(double error, const Run& run) {
+      if (where.empty() || std::abs(error) > std::abs(off)) off = error, where = shape_of(run) + ", " + run.format;
+    }
+  } steady, from_idle;
   for (const Run& run : study.runs) {
-    if (!run.energy || run.energy->label == "assumed" || run.energy->method == "mean-power" ||
-        !run.energy->mean_power_method_mJ || !(run.energy->mJ_per_sample.mean > 0))
+    if (!run.energy || run.energy->label == "assumed" || run.energy->method != "counter" || !(run.energy->mJ_per_sample.mean > 0))
       continue;
-    const double off = *run.energy->mean_power_method_mJ / run.energy->mJ_per_sample.mean - 1;
-    if (where.empty() || std::abs(off) > std::abs(worst)) worst = off, where = shape_of(run) + ", " + run.format;
+    const Energy& e = *run.energy;
+    if (const auto sampled = by_sampled_power(e)) steady.meet(*sampled / e.mJ_per_sample.mean - 1, run);
+    if (e.mean_power_method_mJ) from_idle.meet(*e.mean_power_method_mJ / e.mJ_per_sample.mean - 1, run);
   }
-  if (where.empty()) return not_testable(claim, "no run has joules by both methods");
-  const std::string evidence =
-      fmt::format("mean power x time is off by {:+.1f} % at most ({}); 5 % would pass", worst * 100, where);
-  return std::abs(worst) <= 0.05 ? confirmed(claim, evidence) : contradicted(claim, evidence);
+  if (steady.where.empty()) return not_testable(claim, "no run has both a counter and a sampled power over the same visits");
+  std::string evidence =
+      fmt::format("within visits, mean sampled power x time is off the counter by {:+.1f} % at most ({}); 5 % would pass",
+                  steady.off * 100, steady.where);
+  if (!from_idle.where.empty())
+    evidence +=
+        fmt::format("; in runs of 300 by themselves, which begin idle, by {:+.1f} % ({})", from_idle.off * 100, from_idle.where);
+  return std::abs(steady.off) <= 0.05 ? confirmed(claim, evidence) : contradicted(claim, evidence);
 }
 
 }  // namespace

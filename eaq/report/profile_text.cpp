@@ -25,7 +25,11 @@ std::string method_of(const Profile& profile) {
   const ProtocolRecord& p = profile.manifest.protocol;
   std::string text = p.blocks ? timing_method(p) + " | " : "";
   const auto& energy = profile.run.energy;
-  text += "energy: " + (energy ? energy->meter + ", " + energy->method + ", " + energy->label : std::string("none"));
+  if (energy)
+    text += "energy: " + energy->meter + ", " + energy->method + ", " + energy->label;
+  else
+    text += has_joules(profile) ? "energy: of the parts, none of the whole run (" + profile.run.energy_unavailable + ")"
+                                : "energy: none";
   return text + " | per run of a whole batch";
 }
 

@@ -121,6 +121,12 @@ TEST(ProfileText, WithoutAMeterTimeIsSharedAndALineSaysWhy) {
   EXPECT_TRUE(has(text, "(60 % of the time)")) << text;
 }
 
+TEST(ProfileText, PartsWithJoulesAreNotSaidToHaveNoneWhereTheWholeRunHas) {
+  Profile p = example(true);
+  p.run.energy.reset(), p.run.energy_unavailable = "no visit gave joules";
+  EXPECT_TRUE(has(unwrapped(screen_profile(p)), "energy: of the parts, none of the whole run (no visit gave joules)"));
+}
+
 TEST(ProfileText, WhatRunsWithinAnotherIsNamedOnce) {
   EXPECT_TRUE(has(unwrapped(screen_profile(example(true))), "*.mlp.act (in *.mlp.c_fc)"));
 }

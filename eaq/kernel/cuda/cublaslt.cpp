@@ -120,7 +120,8 @@ const char* LtProduct::submit(const LtAlgorithm& algorithm, const GemmCall& c, c
 std::string LtProduct::name(const LtAlgorithm& algorithm) const {
   const cublasLtMatmulAlgo_t algo = opened(algorithm);
   int id = 0;
-  std::uint32_t tile = 0, split = 0;
+  std::uint32_t tile = 0;
+  std::int32_t split = 0;  // negative where the library decides
   std::size_t written = 0;
   cublasLtMatmulAlgoConfigGetAttribute(&algo, CUBLASLT_ALGO_CONFIG_ID, &id, sizeof id, &written);
   cublasLtMatmulAlgoConfigGetAttribute(&algo, CUBLASLT_ALGO_CONFIG_TILE_ID, &tile, sizeof tile, &written);
