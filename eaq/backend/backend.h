@@ -229,7 +229,8 @@ class Backend {
   virtual std::string_view device() const = 0;         ///< what `--device` calls it
   virtual std::string unavailable_reason() const = 0;  ///< empty where it can run
   virtual std::unique_ptr<ExecutionContext> make_context(const ContextOptions&) const = 0;
-  /// What `format` can do here, and the packing of a weight.
+  /// What `format` can do here, and the packing of a weight. The product is there for work in this context's order; before
+  /// another context runs it, this one must have been synchronised.
   virtual Support support(const Format&, const ExecutionContext&) const = 0;
   /// Whether products in `format` want a norm that only they read folded into their weight: its gamma in the weight, beta in the
   /// bias (Product::holds_norm).

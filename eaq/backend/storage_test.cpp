@@ -83,9 +83,12 @@ TEST_P(Storage, ProductsOfFewAndManyRows) {
   }
 }
 
-// A fused step against the same steps by themselves, on each device.
-std::vector<double> outcome(const Backend& backend, const Shapes& shapes, Program program, std::span<const Fusion> fusions) {
+// A fused step against the same steps by themselves, on each device. Each run has a context of its own, and so an order of its
+// own: what the products' context was told to copy must be there.
+std::vector<double> outcome(const Backend& backend, ExecutionContext& products, const Shapes& shapes, Program program,
+                            std::span<const Fusion> fusions) {
   for (const Fusion& fusion : fusions) fusion.apply(program);
+  products.synchronise();
   return Runner(backend, shapes).run(std::move(program));
 }
 
@@ -114,8 +117,8 @@ TEST(Fused, StepsGiveWhatTheyGiveAlone) {
         const ResidualOp residual{4, one_row ? 0 : 1, 5};
         for (const Op& op : std::vector<Op>{embedding, norm, up, ActivationOp{activation, 2, 3}, down, residual})
           p.steps.push_back({"site", StepKind::other, "fp32", op, {}});
-        const std::vector<double> alone = outcome(*row.entry, shapes, p, {}),
-                                  fused = outcome(*row.entry, shapes, p, row.entry->fusions());
+        const std::vector<double> alone = outcome(*row.entry, *context, shapes, p, {}),
+                                  fused = outcome(*row.entry, *context, shapes, p, row.entry->fusions());
         ASSERT_EQ(alone.size(), fused.size());
         for (std::size_t i = 0; i < alone.size(); ++i)
           ASSERT_NEAR(fused[i], alone[i], 1e-4 * (1 + std::abs(alone[i]))) << row.name;
@@ -144,8 +147,8 @@ TEST(Fused, AttentionOverAProductGivesWhatBothGiveAlone) {
         const NormOp norm{{random_vector(k, 5), random_vector(k, 6), 1e-5f}, 0, 3, no_value, no_value};
         for (const Op& op : std::vector<Op>{norm, qkv, attention, down})
           p.steps.push_back({"site", StepKind::other, format, op, {}});
-        const std::vector<double> alone = outcome(*row.entry, shapes, p, {}),
-                                  fused = outcome(*row.entry, shapes, p, row.entry->fusions());
+        const std::vector<double> alone = outcome(*row.entry, *context, shapes, p, {}),
+                                  fused = outcome(*row.entry, *context, shapes, p, row.entry->fusions());
         ASSERT_EQ(alone.size(), fused.size());
         double largest = 0;
         for (const double x : alone) largest = std::max(largest, std::abs(x));

@@ -158,6 +158,7 @@ TEST_P(OnDevice, FeedingBackEqualsChoosingOnTheHost) {
 // Token after token until the cache is full: what a step reads ahead of the step before it must be what that left.
 TEST_P(OnDevice, DecodingInSixteenBitsIsThatOfStepsWithoutFusions) {
   for (const auto& [format, tolerance] : {std::pair{"bf16", 3e-2}, {"fp16", 4e-3}}) {
+    if (!can_run(format, GetParam())) continue;
     const auto model = packed(tiny_gpt2, format, GetParam());
     if (!can_feed_back(model->device())) GTEST_SKIP() << GetParam() << " does not feed back";
     constexpr std::int32_t prompt = 6, capacity = 24;
@@ -183,6 +184,7 @@ TEST_P(OnDevice, DecodingInSixteenBitsIsThatOfStepsWithoutFusions) {
 // A card may do with many rows what it does not with few: the norm behind the product that reads it.
 TEST_P(OnDevice, ManyRowsInSixteenBitsAreThoseOfFew) {
   for (const auto& [format, tolerance] : {std::pair{"bf16", 5e-2}, {"fp16", 6e-3}}) {
+    if (!can_run(format, GetParam())) continue;
     const auto model = packed(tiny_gpt2, format, GetParam());
     Session many(model), few(model, {.fusions = false});
     const auto sequences = random_sequences(model->graph(), {200, 187, 200});
@@ -212,14 +214,15 @@ TEST_P(OnDevice, AWeightHoldsTheNormThatItAloneReads) {
   }
   // Here each norm is added to later, or read by a head that lends its weight to an embedding.
   const Model classifier = open_model(tiny_distilbert);
-  const PackedModel packed(classifier, uniform_recipe(classifier.graph, "bf16"), device);
+  const PackedModel packed(classifier, uniform_recipe(classifier.graph, sixteen_bits(GetParam())), device);
   for (const auto& [site, product] : packed.state().products) EXPECT_FALSE(product->holds_norm()) << site;
 }
 
 TEST_P(OnDevice, WithoutANormItsWeightIsAnother) {
   const Model model = open_model(tiny_gpt2);
+  const std::string format = sixteen_bits(GetParam());
   const auto whole =
-      std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, "bf16"), open_device(GetParam(), {.threads = 2}));
+      std::make_shared<const PackedModel>(model, uniform_recipe(model.graph, format), open_device(GetParam(), {.threads = 2}));
   Model without = open_model(tiny_gpt2);
   without.graph = ablated(without.graph, "transformer.h.2.ln_1");
   const auto shared = std::make_shared<const PackedModel>(without, whole->recipe(), *whole),
@@ -231,7 +234,7 @@ TEST_P(OnDevice, WithoutANormItsWeightIsAnother) {
   // Nor does it share what it packed in another base format, whose gamma is rounded in another way.
   Recipe recipe = whole->recipe();
   recipe.base = "fp32";
-  for (const auto& [site, product] : whole->state().products) recipe.sites[site] = "bf16";
+  for (const auto& [site, product] : whole->state().products) recipe.sites[site] = format;
   const auto mixed = std::make_shared<const PackedModel>(model, recipe, *whole),
              mixed_own = std::make_shared<const PackedModel>(model, recipe, whole->device());
   Session c(mixed), d(mixed_own);
@@ -273,7 +276,7 @@ TEST_P(OnDevice, AModelByAnotherRecipeSharesWhatIsTheSame) {
   const PackedModel first(model, uniform_recipe(model.graph, "fp32"), open_device(GetParam(), {.threads = 2}));
   Recipe recipe = first.recipe();
   const std::string site = "transformer.h.0.attn.c_attn";
-  recipe.sites[site] = "bf16";
+  recipe.sites[site] = sixteen_bits(GetParam());
   const auto second = std::make_shared<const PackedModel>(model, recipe, first);
   for (const auto& [name, product] : second->state().products)
     EXPECT_EQ(product == first.state().products.at(name), name != site) << name;

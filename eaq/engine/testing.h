@@ -37,6 +37,9 @@ inline bool can_run(const std::string& format, const std::string& device) {
   return opened.backend->support(format_named(format), *opened.context).level != SupportLevel::refused;
 }
 
+/// A 16-bit format of the device; older cards have no bf16.
+inline std::string sixteen_bits(const std::string& device) { return can_run("bf16", device) ? "bf16" : "fp16"; }
+
 inline std::vector<float> logits_of(Session& session, const Batch& batch) {
   const Matrix logits = session.run(batch);
   return on_host(*session.packed().device().context, logits);
