@@ -229,12 +229,12 @@ class Backend {
   virtual std::string_view device() const = 0;         ///< what `--device` calls it
   virtual std::string unavailable_reason() const = 0;  ///< empty where it can run
   virtual std::unique_ptr<ExecutionContext> make_context(const ContextOptions&) const = 0;
-  /// What `format` can do here, and the packing of a weight. The product is there for work in this context's order; before
-  /// another context runs it, this one must have been synchronised.
+  /// What `format` can do here, and the packing of a weight.
   virtual Support support(const Format&, const ExecutionContext&) const = 0;
   /// Whether products in `format` want a norm that only they read folded into their weight: its gamma in the weight, beta in the
   /// bias (Product::holds_norm).
   virtual bool folds_norms(const Format&, const ExecutionContext&) const { return false; }
+  /// The product is there for work in this context's order; before another context runs it, this one must have been synchronised.
   virtual std::shared_ptr<const Product> make_product(const Format&, ExecutionContext&, const LinearWeight&) const = 0;
   virtual std::span<const Fusion> fusions() const = 0;
   virtual void bind(Program&, ExecutionContext&) const = 0;
