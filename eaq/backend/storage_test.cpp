@@ -54,6 +54,18 @@ TEST_P(Storage, AttentionContinuesFromACache) {
   }
 }
 
+TEST_P(Storage, ElementByElement) {
+  const std::vector<ValueInfo> values{value(29), value(29), value(29), value(29, RowsPer::sequence)};
+  for (const Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::relu, Activation::tanh})
+    for (const Shapes& shapes : ragged)
+      expect_same({"activation", values, [=](const Backend&, ExecutionContext&) { return ActivationOp{a, 0, 1}; }}, 1, shapes);
+  for (const Shapes& shapes : ragged) {
+    expect_same({"residual", values, [](const Backend&, ExecutionContext&) { return ResidualOp{0, 1, 2}; }}, 2, shapes);
+    for (const bool last : {false, true})
+      expect_same({"select", values, [=](const Backend&, ExecutionContext&) { return SelectOp{last, 0, 3}; }}, 3, shapes);
+  }
+}
+
 TEST_P(Storage, Norms) {
   for (const std::int64_t width : {7, 64, 768, 1100, 1600, 2104}) {
     const Case c{"norm of " + std::to_string(width), {value(width), value(width)}, [=](const Backend&, ExecutionContext&) {
@@ -66,20 +78,18 @@ TEST_P(Storage, Norms) {
   }
 }
 
-TEST_P(Storage, ProductsOfFewAndManyRows) {
-  if (GetParam() != DType::f32)
-    GTEST_SKIP() << "products at 16 bits are of 16-bit formats: eaq/engine holds those to the definition";
-  // 4 rows of 3072 floats are 48 KiB, 1 of 12288 too.
+// 4 rows of 3072 floats are 48 KiB, 1 of 12288 too.
+TEST(Contract, ProductsOfFewAndManyRows) {
   for (const auto& [k, n] :
        {std::pair{8, 3}, {64, 131}, {776, 2050}, {2056, 33}, {3072, 40}, {12288, 9}, {768, 2050}, {72, 16400}}) {
-    const Case c{"linear", {value(k), value(n)}, [k = k, n = n](const Backend& backend, ExecutionContext& context) {
+    const Case c{"linear", {{k}, {n}}, [k = k, n = n](const Backend& backend, ExecutionContext& context) {
                    LinearOp op;
                    op.product = product_of(backend, context, "fp32", n, k);
                    op.bias = random_vector(n, 3), op.in = 0, op.out = 1;
                    return op;
                  }};
     for (const std::int32_t rows : {1, 3, 8, 9})
-      if (n < 10'000 || rows == 1) expect_same(c, 1, {{0, rows}, {}});
+      if (n < 10'000 || rows == 1) expect_same_as_reference(c, 1, {{0, rows}, {}});
   }
 }
 
@@ -90,6 +100,69 @@ std::vector<double> outcome(const Backend& backend, ExecutionContext& products, 
   for (const Fusion& fusion : fusions) fusion.apply(program);
   products.synchronise();
   return Runner(backend, shapes).run(std::move(program));
+}
+
+// Products in a format, from one row to as many as the kernels for large products want.
+class Formats : public testing::TestWithParam<std::string> {
+ protected:
+  DType dtype() const { return format_named(GetParam()).traits().activations; }
+  double tolerance() const {
+    const std::string& format = GetParam();
+    if (format == "fp32") return 3e-5;
+    return format == "bf16" || format == "mixed_bf16" ? 1.5e-2 : format == "int8" ? 5e-3 : 2e-3;
+  }
+  LinearOp product(const Backend& backend, ExecutionContext& context, std::int64_t k, std::int64_t n) const {
+    LinearOp op;
+    op.product = product_of(backend, context, GetParam().c_str(), n, k);
+    op.bias = random_vector(n, 3), op.in = 0, op.out = 1;
+    return op;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Products, Formats, testing::Values("fp32", "tf32", "bf16", "fp16", "mixed_bf16", "mixed_fp16", "int8"),
+                         [](const auto& one) { return one.param; });
+
+TEST_P(Formats, OfOddShapes) {
+  for (const auto& [k, n] : {std::pair{1, 1}, {17, 3}, {48, 131}, {65, 64}, {100, 257}}) {
+    const Case c{"product",
+                 {{k, RowsPer::token, dtype()}, {n, RowsPer::token, dtype()}},
+                 [&, k = k, n = n](const Backend& backend, ExecutionContext& context) { return product(backend, context, k, n); },
+                 GetParam()};
+    for (const std::int32_t rows : {1, 9, 65}) expect_same_as_reference(c, 1, {{0, rows}, {}}, tolerance());
+  }
+}
+
+// With what is fused into a product where the device does that.
+TEST_P(Formats, WithWhatFollowsThem) {
+  constexpr std::int64_t k = 136, n = 264;
+  const auto outcome_on = [&](const Backend& backend, const Shapes& shapes, const std::vector<Op>& after) {
+    const auto context = backend.make_context({.threads = 2});
+    Program program;
+    program.values = {{k, RowsPer::token, dtype()}};
+    for (int v = 1; v < 4; ++v) program.values.push_back({n, RowsPer::token, dtype()});
+    program.output = after.empty() ? 1 : 3;
+    program.steps.push_back({"site", StepKind::linear, GetParam(), product(backend, *context, k, n), {}});
+    for (const Op& op : after) program.steps.push_back({"site", StepKind::other, GetParam(), op, {}});
+    return outcome(backend, *context, shapes, std::move(program), backend.fusions());
+  };
+  for (const std::vector<Op>& after : {std::vector<Op>{},
+                                       {ActivationOp{Activation::gelu, 1, 3}},
+                                       {ActivationOp{Activation::gelu_tanh, 1, 3}},
+                                       {ResidualOp{1, 2, 3}}})
+    for (const std::int32_t rows : {1, 3, 17, 130, 520}) {
+      const Shapes shapes{{0, rows}, {}};
+      const std::vector<double> wanted = outcome_on(backend_named("ref"), shapes, after);
+      const double largest =
+          std::abs(*std::max_element(wanted.begin(), wanted.end(), [](double a, double b) { return std::abs(a) < std::abs(b); }));
+      for (const auto& row : backends()) {
+        if (row.entry == nullptr || row.entry->device() == "ref" || !row.entry->unavailable_reason().empty()) continue;
+        if (row.entry->support(format_named(GetParam()), *row.entry->make_context({.threads = 1})).level == SupportLevel::refused)
+          continue;
+        const std::vector<double> got = outcome_on(*row.entry, shapes, after);
+        ASSERT_EQ(got.size(), wanted.size());
+        for (std::size_t i = 0; i < got.size(); ++i)
+          ASSERT_NEAR(got[i], wanted[i], tolerance() * largest) << row.name << ", " << rows << " rows, element " << i;
+      }
+    }
 }
 
 TEST(Fused, StepsGiveWhatTheyGiveAlone) {

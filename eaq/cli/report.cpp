@@ -1,7 +1,5 @@
 #include "eaq/report/report.h"
 
-#include <algorithm>
-
 #include "eaq/base/json.h"
 #include "eaq/cli/cli.h"
 #include "eaq/profile/profile.h"
@@ -18,13 +16,7 @@ struct ReportCommand {
 
 // Verdicts follow from the figures: a page never shows one by an older rule than the program's that wrote it.
 void judge_anew(PageInput& input) {
-  if (auto* profile = std::get_if<Profile>(&input.result)) {
-    profile->claims = compare_with_original(*profile);
-    return;
-  }
-  Study& study = std::get<Study>(input.result);
-  const bool timed = std::any_of(study.runs.begin(), study.runs.end(), [](const Run& run) { return run.latency_ms.has_value(); });
-  if (timed) study.claims = compare_with_original(study);
+  std::visit([](auto& result) { result.claims = compare_with_original(result); }, input.result);
 }
 
 int run(const ReportCommand& command) {

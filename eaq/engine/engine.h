@@ -178,8 +178,11 @@ class Session {
   Matrix run(const Batch&, const RunHooks& = {});
 
   /// What a trial repeats: nothing is checked, copied or allocated again, and a device that runs by itself is not waited for
-  /// (ExecutionContext::finish_runs, synchronise). The first submission of a batch records it where the device can.
+  /// (ExecutionContext::finish_runs, synchronise). A device that can records a batch before its first submission: record() does
+  /// so by itself, ahead of trials (after reserve() for the largest batch, as workspace that moves is recorded anew), and says
+  /// whether anything was recorded.
   PreparedBatch prepare(const Batch&, const Repeats& = {});
+  bool record(PreparedBatch&);
   Matrix submit(PreparedBatch&, const RunHooks& = {});
 
   /// How long each step of the batch's program takes on the device's own clock, in their order: medians over so many runs of it

@@ -269,23 +269,30 @@ PreparedBatch Session::prepare(const Batch& batch, const Repeats& repeats) {
   return PreparedBatch(std::move(prepared));
 }
 
+bool Session::record(PreparedBatch& prepared) {
+  PreparedBatch::State& p = *prepared.state_;
+  CompiledProgram& compiled = state_->compiled_for(p.batch);
+  compiled.reserve(p.batch.rows(), p.batch.sequences());
+  if (p.moves == compiled.workspace.moves()) return false;
+  const Frame frame = state_->frame(compiled, p.batch, p.placed.get());
+  const Program& program = p.repeated ? *p.repeated : compiled.program;
+  p.recording = state_->backend().record(state_->context(), [&] { state_->run_all(program, frame, p.placed.get(), {}); });
+  if (p.recording && state_->feeds_back) p.placed->rewind();  // recording ran it once
+  p.moves = compiled.workspace.moves();
+  return p.recording != nullptr;
+}
+
 Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
   PreparedBatch::State& p = *prepared.state_;
   CompiledProgram& compiled = state_->compiled_for(p.batch);
   compiled.reserve(p.batch.rows(), p.batch.sequences());
-  const Frame frame = state_->frame(compiled, p.batch, p.placed.get());
   const bool watched = hooks.listener != nullptr || hooks.probe != nullptr;
-  const Program& program = p.repeated ? *p.repeated : compiled.program;
-  const auto run_all = [&] { state_->run_all(program, frame, p.placed.get(), hooks); };
-  if (!watched && p.moves != compiled.workspace.moves()) {
-    p.recording = state_->backend().record(state_->context(), run_all);
-    if (p.recording && state_->feeds_back) p.placed->rewind();  // recording ran it once
-    p.moves = compiled.workspace.moves();
-  }
+  if (!watched) record(prepared);
+  const Frame frame = state_->frame(compiled, p.batch, p.placed.get());
   if (p.recording && !watched)
     p.recording->submit();
   else
-    run_all();
+    state_->run_all(p.repeated ? *p.repeated : compiled.program, frame, p.placed.get(), hooks);
   state_->context().end_run();
   return frame.values[static_cast<std::size_t>(compiled.program.output)];
 }

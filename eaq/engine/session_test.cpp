@@ -97,6 +97,23 @@ TEST_P(OnDevice, PreparedBatchesGiveWhatRunGives) {
   }
 }
 
+TEST_P(OnDevice, ABatchIsRecordedOnceUnlessItsWorkspaceMoves) {
+  const auto model = packed(tiny_distilbert, "fp32", GetParam());
+  Session session(model);
+  const OwnedBatch small = make_batch(random_sequences(model->graph(), {5, 9})),
+                   large = make_batch(random_sequences(model->graph(), {40, 7, 31}));
+  PreparedBatch first = session.prepare(small.view()), second = session.prepare(large.view());
+  const bool records = session.record(first);
+  EXPECT_EQ(records, GetParam() == "cuda");
+  session.submit(first);
+  EXPECT_FALSE(session.record(first));
+  EXPECT_EQ(session.record(second), records);
+  EXPECT_EQ(session.record(first), records);
+  session.submit(first), session.submit(second);
+  EXPECT_FALSE(session.record(first) || session.record(second));
+  model->device().context->synchronise();
+}
+
 TEST_P(OnDevice, StepsThatRunMoreOftenOverOtherCopiesChangeNoAnswer) {
   for (const std::string& name : {tiny_gpt2, tiny_distilbert}) {
     const Model model = open_model(name);

@@ -9,8 +9,11 @@
 namespace eaq {
 namespace {
 
-// Visits of the program as it is, beside those of the steps: every sum is held against it.
-constexpr std::size_t steps_per_reference = 12;
+// Of loops: the program as it is is among the workloads once for so many steps. An error of its figure is in every slope, and in
+// the sum of all 1 / loop times, 2 where a loop takes half of the program: the sum against the whole is known best, for the time
+// it takes, with as many of these as of loops (1 here), and a step by itself with few. A third knows the sum twice as well as a
+// twelfth did.
+constexpr std::size_t steps_per_reference = 3;
 // Visits that follow each other and share a level: slow drift of the machine.
 constexpr int visits_per_level = 16;
 // Of the in-place design: the sum is known as well as runs with all and with no step doubled are.

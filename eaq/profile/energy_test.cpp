@@ -92,7 +92,7 @@ TEST_P(EitherWay, VisitsThatOtherWorkSlowedDoNotCount) {
   Truth truth = unequal(47);
   truth.scatter = 0.01, truth.drift = 0;
   const Design design = design_of(GetParam(), truth);
-  double half = 0, whole = 0;
+  double half = 0, whole = 0, squares = 0;
   int held = 0, all = 0;
   constexpr int repeats = 20;
   for (int seed = 1; seed <= repeats; ++seed) {
@@ -104,12 +104,14 @@ TEST_P(EitherWay, VisitsThatOtherWorkSlowedDoNotCount) {
     ASSERT_TRUE(parts);
     for (std::size_t i = 0; i < truth.steps.size(); ++i, ++all)
       held += parts->steps[i].low <= truth.steps[i] && truth.steps[i] <= parts->steps[i].high;
-    EXPECT_LT(std::abs(parts->total.error.mean), 0.06);
+    squares += parts->total.error.mean * parts->total.error.mean;
     half += (parts->total.error.high - parts->total.error.low) / 2 / repeats;
     whole += parts->total.whole.mean / repeats;
   }
   EXPECT_GT(static_cast<double>(held) / all, 0.85);
-  EXPECT_LT(half, GetParam() == Way::loops ? 0.03 : 0.04);  // counted all alike: 0.19 by loops
+  // A step both of whose visits were slowed is among them. Intervals of all visits counted alike: 0.19 by loops.
+  EXPECT_LT(std::sqrt(squares / repeats), 0.04);
+  EXPECT_LT(half, GetParam() == Way::loops ? 0.02 : 0.04);
   EXPECT_NEAR(whole / std::accumulate(truth.steps.begin(), truth.steps.end(), 0.0), 1, 0.02);
 }
 
@@ -162,11 +164,26 @@ TEST(Design, EveryStepIsDoubledInHalfOfTheRunsAndOncePerRunAtMost) {
 TEST(Design, ALoopTakesHalfOfTheProgramsTime) {
   const std::vector<Seconds> alone{Seconds(1e-3), Seconds(4e-3), Seconds(0.1e-3), Seconds(4.9e-3)};
   const Design design = design_loops(alone, std::vector<std::string>{"a", "b", "c", "d"}, 0.5);
-  ASSERT_EQ(design.workloads.size(), 5u);
-  EXPECT_EQ(design.workloads[0].front(), (std::vector<int>{1, 1, 1, 1}));
-  EXPECT_EQ(design.workloads[1].front(), (std::vector<int>{6, 1, 1, 1}));
-  EXPECT_EQ(design.workloads[3].front(), (std::vector<int>{1, 1, 51, 1}));
-  EXPECT_EQ(design.names[1], "a x6");
+  ASSERT_EQ(design.workloads.size(), 2u + 4);
+  for (std::size_t w = 0; w < 2; ++w) EXPECT_EQ(design.workloads[w].front(), (std::vector<int>{1, 1, 1, 1}));
+  EXPECT_EQ(design.workloads[2].front(), (std::vector<int>{6, 1, 1, 1}));
+  EXPECT_EQ(design.workloads[4].front(), (std::vector<int>{1, 1, 51, 1}));
+  EXPECT_EQ(design.names[2], "a x6");
+}
+
+// By twelve steps for each visit of the program as it is, the sum was known to 2.1 %: its error is in every slope.
+TEST(Design, LoopsSeeTheProgramAsItIsOftenEnoughToKnowTheSum) {
+  Truth truth = unequal(48);
+  truth.scatter = 0.01, truth.drift = 0;
+  const Design design = design_of(Way::loops, truth);
+  double half = 0;
+  constexpr int repeats = 10;
+  for (int seed = 1; seed <= repeats; ++seed) {
+    const auto parts = parts_of(design, visits_of(design, truth, 1, static_cast<std::uint64_t>(seed)), joules);
+    ASSERT_TRUE(parts);
+    half += (parts->total.error.high - parts->total.error.low) / 2 / repeats;
+  }
+  EXPECT_LT(half, 0.015);
 }
 
 // --- steps of known power under the synthetic meter, on a clock that only simulates

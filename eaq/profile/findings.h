@@ -57,7 +57,7 @@ std::vector<GuidelineRecord> guidelines(const Profile& profile);
 /// What the original study says, held against this profile (and a study, where there is one): "confirmed" means its direction,
 /// shown at 95 %; its figures are of a Tesla T4, so the evidence says by how much this differs.
 std::vector<ClaimRecord> compare_with_original(const Profile& profile, const Study* study = nullptr);
-/// The claims that a study of formats can test.
+/// The claims that a study of formats can test; none where it timed nothing.
 std::vector<ClaimRecord> compare_with_original(const Study& study);
 
 }  // namespace eaq

@@ -167,6 +167,8 @@ ClaimRecord about_mean_power(const Study& study) {
 }  // namespace
 
 std::vector<ClaimRecord> compare_with_original(const Study& study) {
+  const bool timed = std::any_of(study.runs.begin(), study.runs.end(), [](const Run& run) { return run.latency_ms.has_value(); });
+  if (!timed) return {};
   std::vector<ClaimRecord> claims;
   for (const Original& there : originals)
     for (ClaimRecord& claim : of_model(study, there)) claims.push_back(std::move(claim));

@@ -50,6 +50,8 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
 class TimedProgram {
  public:
   TimedProgram(const std::shared_ptr<const PackedModel>& packed, std::shared_ptr<const TimedData> data);
+  /// What a device records of a batch is recorded now, for every batch, and not within a trial; how many were.
+  int record();
   /// One run: iterations cycle through the batches. On a device that works by itself it returns at the end of the run that was
   /// submitted ahead() calls earlier; finish() when all are over.
   Matrix run(std::int64_t iteration, StepListener* listener);
@@ -58,6 +60,8 @@ class TimedProgram {
   const PackedModel& packed() const { return session_.packed(); }
 
  private:
+  void prepare();
+
   std::shared_ptr<const TimedData> data_;
   Session session_;
   bool feeds_back_;  ///< decoding stays on the device: one prepared batch that moves on by itself

@@ -195,6 +195,7 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
     timed.notes.push_back(compare_with_evaluation(job, row.packed, data, agrees));
     if (!agrees) warn(job.model.name + " " + row.recipe.name + ": " + timed.notes.back());
     auto program = std::make_shared<TimedProgram>(row.packed, data);
+    program->record();
     workloads.push_back({.name = job.model.name + " " + row.recipe.name + " " + phase,
                          .model = job.model.name,
                          .format = row.recipe.name,
@@ -293,7 +294,7 @@ StudyOutcome Runner::run() {
   }
   progress_.reset();
   outcome_.study.interrupted = interrupted();
-  if (options_.timing) outcome_.study.claims = compare_with_original(outcome_.study);
+  outcome_.study.claims = compare_with_original(outcome_.study);
   outcome_.study.manifest.seconds = (clock_.now() - begun_).value();
   return std::move(outcome_);
 }

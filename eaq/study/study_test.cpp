@@ -9,6 +9,7 @@
 #include <cmath>
 #include <csignal>
 #include <fstream>
+#include <optional>
 #include <set>
 
 #include "eaq/report/report.h"
@@ -99,6 +100,36 @@ TEST(TimedData, OutputsAgreeWithEvaluationsInEveryPhase) {
       const auto data = std::make_shared<const TimedData>(make_timed_data(job, shape, 1));
       const std::string says = compare_with_evaluation(job, packed, data, agrees);
       EXPECT_TRUE(agrees) << model << " " << name_of(shape.phase) << ": " << says;
+    }
+  }
+}
+
+// On a device that records (the tests have one, emulated or real, where they are built with CUDA), nothing is left to a trial.
+TEST(TimedData, EveryBatchIsRecordedAheadOfTheTrials) {
+  for (const std::string name : {"cpu", "cuda"}) {
+    std::optional<Device> device;
+    try {
+      device = open_device(name);
+    } catch (const Error&) {
+      continue;  // not here; Cuda.IsHereWhereItIsRequired tells
+    }
+    for (const char* model : {"tiny-distilbert", "tiny-gpt2"}) {
+      StudyOptions options = quick(model, {"fp32"});
+      options.unpadded = model == std::string("tiny-distilbert");  // batches of different sizes
+      if (options.unpadded) options.seq.clear();
+      options.phases = {Phase::forward};
+      if (!options.unpadded) options.phases.push_back(Phase::decode);
+      const Job job = prepare_job(model, options, *device);
+      const auto packed = std::make_shared<const PackedModel>(job.model, job.recipes.front(), *device);
+      for (const TimedShape& shape : job.shapes) {
+        const auto data = std::make_shared<const TimedData>(make_timed_data(job, shape, 1));
+        TimedProgram program(packed, data);
+        const bool feeds_back = session_options(shape, *device).feeds_back;
+        EXPECT_EQ(program.record(), name == "cpu" ? 0 : feeds_back ? 1 : static_cast<int>(data->batches.size()));
+        for (int run = 0; run < static_cast<int>(data->batches.size()); ++run) program.run(run, nullptr);
+        program.finish();
+        EXPECT_EQ(program.record(), 0) << model << " on " << name << ", " << name_of(shape.phase);
+      }
     }
   }
 }

@@ -171,14 +171,30 @@ TimedProgram::TimedProgram(const std::shared_ptr<const PackedModel>& packed, std
       session_(packed, session_options(data_->shape, packed->device())),
       feeds_back_(session_options(data_->shape, packed->device()).feeds_back) {}
 
-Matrix TimedProgram::run(std::int64_t iteration, StepListener* listener) {
-  if (prepared_.empty()) {
-    if (!data_->prompt.ids.empty()) session_.run(data_->prompt.view());
-    for (const OwnedBatch& batch : data_->batches) {
-      prepared_.push_back(session_.prepare(batch.view()));
-      if (feeds_back_) break;  // the rest follows from it
-    }
+void TimedProgram::prepare() {
+  if (!prepared_.empty()) return;
+  if (!data_->prompt.ids.empty()) session_.run(data_->prompt.view());
+  for (const OwnedBatch& batch : data_->batches) {
+    prepared_.push_back(session_.prepare(batch.view()));
+    if (feeds_back_) break;  // the rest follows from it
   }
+}
+
+int TimedProgram::record() {
+  prepare();
+  std::int64_t rows = 0, sequences = 0;
+  for (const OwnedBatch& batch : data_->batches) {
+    rows = std::max(rows, batch.view().rows());
+    sequences = std::max(sequences, batch.view().sequences());
+  }
+  session_.reserve(rows, sequences);
+  int recorded = 0;
+  for (PreparedBatch& batch : prepared_) recorded += session_.record(batch) ? 1 : 0;
+  return recorded;
+}
+
+Matrix TimedProgram::run(std::int64_t iteration, StepListener* listener) {
+  prepare();
   const std::size_t step = static_cast<std::size_t>(iteration) % data_->batches.size();
   PreparedBatch& batch = prepared_[feeds_back_ ? 0 : step];
   if (feeds_back_ && (step == 0 || iteration != last_ + 1)) session_.rewind(batch);

@@ -1,6 +1,7 @@
 // What a person is told where no card can be used.
 #include <gtest/gtest.h>
 
+#include "eaq/base/base.h"
 #include "eaq/kernel/cuda/device.h"
 
 namespace eaq::kernel_cuda {
@@ -17,6 +18,17 @@ TEST(WhyNoCard, SaysWhatIsMissingAndWhatToDo) {
   says({.code = cudaErrorNoDevice, .hidden = true}, "CUDA_VISIBLE_DEVICES hides");
   says({.code = cudaErrorNoDevice}, "shows this process no card");
   says({.code = cudaErrorInitializationError}, "initialization error");
+}
+
+TEST(FailedCalls, AreNamedWithTheirSite) {
+  try {
+    check(cudaErrorInvalidDevice, "cudaSetDevice: turning to the card");
+    FAIL();
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    EXPECT_EQ(what.find("cudaSetDevice: turning to the card: invalid device ordinal ("), 0u) << what;
+    EXPECT_NE(what.find("devices_test.cpp:" + std::to_string(__LINE__ - 5) + ")"), std::string::npos) << what;
+  }
 }
 
 }  // namespace

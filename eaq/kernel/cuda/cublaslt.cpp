@@ -3,15 +3,16 @@
 #include <bit>
 
 #include "eaq/base/base.h"
+#include "eaq/kernel/cuda/device.h"
 
 namespace eaq::kernel_cuda {
 namespace {
 
 constexpr int most_proposals = 16;
 
-void check(cublasStatus_t status, const char* what) {
+void check(cublasStatus_t status, const char* what, std::source_location site = std::source_location::current()) {
   if (status != CUBLAS_STATUS_SUCCESS)
-    throw Error(ErrorKind::unavailable, std::string("cuBLASLt: ") + what + ": " + cublasLtGetStatusString(status));
+    throw Error(ErrorKind::unavailable, std::string(what) + ": " + cublasLtGetStatusString(status) + place_of(site));
 }
 
 static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof(LtAlgorithm));
@@ -24,7 +25,8 @@ cudaDataType_t type_of(std::int64_t dtype) {
 
 template <class T>
 void set(cublasLtMatmulDesc_t description, cublasLtMatmulDescAttributes_t attribute, const T& value) {
-  check(cublasLtMatmulDescSetAttribute(description, attribute, &value, sizeof value), "describing a product");
+  check(cublasLtMatmulDescSetAttribute(description, attribute, &value, sizeof value),
+        "cublasLtMatmulDescSetAttribute: describing a product");
 }
 
 cublasLtEpilogue_t epilogue_of(const ProductKey& key) {
@@ -36,7 +38,7 @@ cublasLtEpilogue_t epilogue_of(const ProductKey& key) {
 
 LtHandle start_cublaslt() {
   cublasLtHandle_t handle = nullptr;
-  check(cublasLtCreate(&handle), "starting");
+  check(cublasLtCreate(&handle), "cublasLtCreate: starting");
   return LtHandle(handle);
 }
 
@@ -48,7 +50,7 @@ bool fused_by_cublaslt(const GemmCall& call) {
 LtProduct::Layout LtProduct::layout(cudaDataType_t type, std::int64_t rows, std::int64_t cols, std::int64_t stride) {
   cublasLtMatrixLayout_t made = nullptr;
   check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols), stride),
-        "describing a matrix");
+        "cublasLtMatrixLayoutCreate: describing a matrix");
   return Layout(made);
 }
 
@@ -58,7 +60,7 @@ LtProduct::LtProduct(cublasLtHandle_t handle, const ProductKey& key, std::size_t
   const cudaDataType_t operands = type_of(key.operands), result = type_of(key.result);
   cublasLtMatmulDesc_t description = nullptr;
   check(cublasLtMatmulDescCreate(&description, key.tf32 != 0 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
-        "describing a product");
+        "cublasLtMatmulDescCreate: describing a product");
   product_.reset(description);
   set(description, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
   set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(key));
@@ -71,10 +73,11 @@ LtProduct::LtProduct(cublasLtHandle_t handle, const ProductKey& key, std::size_t
 
 std::vector<LtAlgorithm> LtProduct::proposals() const {
   cublasLtMatmulPreference_t made = nullptr;
-  check(cublasLtMatmulPreferenceCreate(&made), "choosing an algorithm");
+  check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate: choosing an algorithm");
   const LtOwned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(made);
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-    check(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value), "choosing an algorithm");
+    check(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value),
+          "cublasLtMatmulPreferenceSetAttribute: choosing an algorithm");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<std::uint32_t>(key_.w_align));

@@ -15,10 +15,16 @@
 
 namespace eaq::kernel_cuda {
 
-void check(cudaError_t code, const char* what) {
+void check(cudaError_t code, const char* what, std::source_location site) {
   if (code == cudaSuccess) return;
   cudaGetLastError();  // an error that is told is not told again by the next call
-  throw Error(ErrorKind::unavailable, std::string(what) + ": " + cudaGetErrorString(code));
+  throw Error(ErrorKind::unavailable, std::string(what) + ": " + cudaGetErrorString(code) + place_of(site));
+}
+
+std::string place_of(const std::source_location& site) {
+  std::string_view file = site.file_name();
+  if (const auto tree = file.rfind("/eaq/"); tree != std::string_view::npos) file.remove_prefix(tree + 1);
+  return " (" + std::string(file) + ":" + std::to_string(site.line()) + ")";
 }
 
 std::string why_no_card(const Missing& m) {
@@ -53,7 +59,7 @@ std::vector<std::string> list_devices() {
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};
-    check(cudaGetDeviceProperties(&properties, i), "asking a card for its properties");
+    check(cudaGetDeviceProperties(&properties, i), "cudaGetDeviceProperties: asking a card for its properties");
     names.push_back(printable(properties.name));
   }
   return names;

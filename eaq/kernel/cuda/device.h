@@ -6,13 +6,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
 #include <string>
 #include <vector>
 
 namespace eaq::kernel_cuda {
 
-/// Error{unavailable} "what: CUDA's reason" where a call failed.
-void check(cudaError_t code, const char* what);
+/// Error{unavailable} "what: CUDA's reason (site)" where a call failed; `what` begins with the call's name.
+void check(cudaError_t code, const char* what, std::source_location site = std::source_location::current());
+/// " (eaq/kernel/cuda/graph.cpp:38)", wherever the tree lay when it was built.
+std::string place_of(const std::source_location& site);
 
 /// What is known where no card can be used; its reason for a person, with what to do.
 struct Missing {
