@@ -19,6 +19,11 @@ ByBlock block_means(const std::map<int, std::vector<double>>& values, std::size_
   return means;
 }
 
+WindowEnergy energy_of(const Visit& visit, const ZoneRecord& zone, const AnalysisOptions& options) {
+  return options.mean_power ? mean_power_energy(zone, visit.start, visit.end)
+                            : window_energy(zone, visit.start, visit.end, visit.iterations);
+}
+
 std::vector<double> values_of(const ByBlock& blocks) {
   std::vector<double> values;
   for (const auto& [block, value] : blocks) values.push_back(value);
@@ -143,7 +148,7 @@ struct Analysis {
       std::map<int, std::vector<double>> values;
       for (const Visit& v : visits) {
         if (v.workload != w || v.iterations == 0 || !v.void_reason.empty() || !joules[w].contains(v.block)) continue;
-        const WindowEnergy e = options.mean_power ? mean_power_energy(zone, v.start, v.end) : window_energy(zone, v.start, v.end);
+        const WindowEnergy e = energy_of(v, zone, options);
         if (e.joules) values[v.block].push_back(e.joules->value() * 1e3 / static_cast<double>(v.iterations * samples_per_run[w]));
       }
       if (const ByBlock blocks = block_means(values, visits_per_block); !blocks.empty())
@@ -223,7 +228,7 @@ void weigh_visits(std::vector<Visit>& visits, const SampleRecord& record, const 
     std::optional<std::int64_t> edges;
     for (const std::size_t z : options.headline) {
       const ZoneRecord& zone = record.zones.at(z);
-      const WindowEnergy e = options.mean_power ? mean_power_energy(zone, v.start, v.end) : window_energy(zone, v.start, v.end);
+      const WindowEnergy e = energy_of(v, zone, options);
       edges = std::min(edges.value_or(e.edges), e.edges);
       if (!e.joules) {
         v.void_reason = std::string(name_of(e.fault)) + ": " + e.reason;

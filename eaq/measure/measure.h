@@ -122,7 +122,10 @@ struct WindowEnergy {
 /// (at least 4 edges) gives the power, times the window's length. Edge times are put on the counter's own beat where it has one
 /// (lattice.h): the slope of a 0.5 s window at 100 ms is then some five times sharper. Power: trapezoids over its values, held
 /// past the outer ones.
-WindowEnergy window_energy(const ZoneRecord& zone, Seconds start, Seconds end);
+/// `runs`: of so many runs of a program the window consists (0: that is not known). Fewer than 8 are no plateau where there are
+/// more than two edges a run, as power moves within a run, and a line through one weighs its middle 1.5 times and its ends not at
+/// all: then the counter's rise between its outer edges counts, and on to the window's ends at the power of the nearest period.
+WindowEnergy window_energy(const ZoneRecord& zone, Seconds start, Seconds end, std::int64_t runs = 0);
 
 /// The original study's arithmetic: mean of the power as a 20 Hz logger sees it, times the time. Where a zone gives no power, its
 /// counter's differences over 50 ms stand for it.

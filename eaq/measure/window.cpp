@@ -8,6 +8,9 @@ namespace eaq {
 namespace {
 
 constexpr std::int64_t fewest_edges = 4;
+// So many runs of a program are a plateau: what power does within one of them hardly tilts a line through all. Fewer are one
+// where edges see whole runs, or nearly.
+constexpr std::int64_t runs_of_a_plateau = 8, edges_within_a_run = 2;
 constexpr Seconds logger_period(0.05);  // the original study's 20 Hz
 // A power value older than this says nothing about a window.
 constexpr Seconds stale(1.5);
@@ -43,7 +46,15 @@ std::optional<Lattice> beat_of(const ZoneRecord& zone, Seconds start, Seconds en
   return find_lattice(edges);
 }
 
-WindowEnergy slope_energy(const ZoneRecord& zone, Seconds start, Seconds end) {
+// From end to end of the window: what the counter rose between the edges in it, and to either side on at the power of the nearest
+// period. What runs before and after does not enter.
+Joules rise(std::span<const double> times, std::span<const double> joules, Seconds length) {
+  const auto power = [&](std::size_t i) { return (joules[i + 1] - joules[i]) / (times[i + 1] - times[i]); };
+  const std::size_t last = times.size() - 1;
+  return Joules(joules[last] - joules[0] + power(0) * times[0] + power(last - 1) * (length.value() - times[last]));
+}
+
+WindowEnergy counter_energy(const ZoneRecord& zone, Seconds start, Seconds end, std::int64_t runs) {
   const std::optional<Lattice> beat = beat_of(zone, start, end);
   std::vector<double> times, joules;
   for (auto at = first_at(zone.samples, start); at != zone.samples.end() && at->time <= end; ++at) {
@@ -57,6 +68,8 @@ WindowEnergy slope_energy(const ZoneRecord& zone, Seconds start, Seconds end) {
                    zone.name + " moved " + std::to_string(edges) + " times within " + std::to_string((end - start).value()) +
                        " s, and a slope wants " + std::to_string(fewest_edges) + ": lengthen the visits (--min-seconds)",
                    EnergyMethod::counter);
+  if (runs > 0 && runs < runs_of_a_plateau && edges > edges_within_a_run * runs)
+    return {rise(times, joules, end - start), std::nullopt, edges, EnergyMethod::counter, Fault::none, {}};
   const Line line = fit_line(times, joules);
   return {Watts(line.slope) * (end - start), Watts(line.slope_error), edges, EnergyMethod::counter, Fault::none, {}};
 }
@@ -98,10 +111,10 @@ std::string_view name_of(EnergyMethod method) {
   return "mean-power";
 }
 
-WindowEnergy window_energy(const ZoneRecord& zone, Seconds start, Seconds end) {
+WindowEnergy window_energy(const ZoneRecord& zone, Seconds start, Seconds end, std::int64_t runs) {
   const EnergyMethod method = zone.zone.counter ? EnergyMethod::counter : EnergyMethod::integral;
   if (const Sample* fault = fault_in(zone.samples, start, end)) return without(fault->fault, fault->reason, method);
-  return zone.zone.counter ? slope_energy(zone, start, end) : integral_energy(zone, start, end);
+  return zone.zone.counter ? counter_energy(zone, start, end, runs) : integral_energy(zone, start, end);
 }
 
 WindowEnergy mean_power_energy(const ZoneRecord& zone, Seconds start, Seconds end) {
