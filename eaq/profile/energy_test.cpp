@@ -250,8 +250,8 @@ TEST_P(EitherWay, StepsOfKnownAndUnequalPowerAreRecovered) {
   EXPECT_NEAR(parts.total.error.mean, 0, 0.02);
 }
 
-// Runs of four seconds, of which a visit holds one: by the slope of a line through it a loop in the middle counted 1.2 times, and
-// one at an end half.
+// Runs of four seconds, of which a visit holds one: by the slope of a line through it the norm counted a third by loops, and the
+// embedding twice and a half in place.
 TEST_P(EitherWay, StepsOfRunsThatFillAVisitAreRecovered) {
   const Parts parts = weighed_by_synthetic_meter(GetParam(), 500, 3, 10);
   for (std::size_t i = 0; i < std::size(known_steps); ++i) {
