@@ -171,7 +171,7 @@ TEST(Design, ALoopTakesHalfOfTheProgramsTime) {
   EXPECT_EQ(design.names[2], "a x6");
 }
 
-// By twelve steps for each visit of the program as it is, the sum was known to 2.1 %: its error is in every slope.
+// By twelve steps for each visit of the program as it is, the sum was known to 2.0 %: its error is in every slope.
 TEST(Design, LoopsSeeTheProgramAsItIsOftenEnoughToKnowTheSum) {
   Truth truth = unequal(48);
   truth.scatter = 0.01, truth.drift = 0;
