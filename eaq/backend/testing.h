@@ -55,6 +55,10 @@ class Runner {
     for (std::size_t r = 0; shapes.masked && r < rows; ++r) mask_.push_back(r % 3 != 1);
   }
 
+  bool refuses(const std::string& format) const {
+    return backend_.support(format_named(format), *context_).level == SupportLevel::refused;
+  }
+
   // The value `out` after one run, as doubles.
   std::vector<double> run(const Case& c, Value out) {
     Program program;
@@ -134,9 +138,9 @@ inline void expect_same_as_reference(const Case& c, Value out, const Shapes& sha
   ASSERT_GT(norm, 0) << c.name;
   for (const auto& row : backends()) {
     if (row.entry == nullptr || row.entry->device() == "ref" || !row.entry->unavailable_reason().empty()) continue;
-    const auto context = row.entry->make_context({.threads = 1});
-    if (row.entry->support(format_named(c.format), *context).level == SupportLevel::refused) continue;
-    const std::vector<double> got = Runner(*row.entry, shapes).run(c, out);
+    Runner runner(*row.entry, shapes);
+    if (runner.refuses(c.format)) continue;
+    const std::vector<double> got = runner.run(c, out);
     ASSERT_EQ(got.size(), wanted.size());
     for (std::size_t i = 0; i < got.size(); ++i)
       ASSERT_NEAR(got[i], wanted[i], tolerance * norm) << row.name << ", " << c.name << ", element " << i << ", seed " << seed;

@@ -102,7 +102,7 @@ inline constexpr std::size_t idle_workload = static_cast<std::size_t>(-1);
 // --- estimates ----------------------------------------------------------------------------------------------------------------
 
 enum class EnergyMethod {
-  counter,     ///< slope of a counter over its edges
+  counter,     ///< slope of a counter over its edges, or its rise where a visit holds few runs
   integral,    ///< integral of sampled power
   mean_power,  ///< mean of 20 Hz samples times run time: the original study's
 };
@@ -111,7 +111,7 @@ std::string_view name_of(EnergyMethod method);  ///< "counter", "integral", "mea
 /// Joules of one zone within a window, or why there are none.
 struct WindowEnergy {
   std::optional<Joules> joules;
-  std::optional<Watts> error;  ///< standard error of the power (counter only)
+  std::optional<Watts> error;  ///< standard error of the power (of a counter's slope only)
   std::int64_t edges = 0;
   EnergyMethod method = EnergyMethod::counter;
   Fault fault = Fault::none;  ///< why there are no joules

@@ -26,7 +26,7 @@ std::string meter_text(const MeterRecord& meter) {
 
 constexpr const char* how =
     "Joules per inference are a device's power, the slope of its energy counter over the counter's edges, times the seconds of "
-    "an inference; where a "
+    "an inference; in a visit of fewer than eight runs, within which power moves, what the counter rose; where a "
     "meter has no counter, the integral of its power. Formats run in randomised blocks: a block visits each once in random order "
     "and once in reverse, "
     "and intervals are t-intervals over blocks, so that what drifts strikes all formats alike. A ratio is one of blocks, not of "
