@@ -29,6 +29,12 @@ std::string short_number(double value) {
   return std::isfinite(value) ? with_decimals(value, decimals_for(value, 0)) : "not finite";
 }
 
+std::string signed_percent(double fraction) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%+.1f", fraction * 100);
+  return text;
+}
+
 std::string with_margin(const Figure& figure) {
   if (!figure.ci95) return short_number(figure.mean);
   const double margin = (figure.ci95->second - figure.ci95->first) / 2;

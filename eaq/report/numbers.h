@@ -13,6 +13,8 @@ namespace eaq {
 /// Three to four digits that matter: "0.712", "9.51", "201", "3365".
 std::string short_number(double value);
 std::string with_decimals(double value, int decimals);
+/// A fraction's per cent with its sign, "-3.9".
+std::string signed_percent(double fraction);
 /// "9.51 ±0.02"; without an interval the number alone.
 std::string with_margin(const Figure& figure);
 /// "13.3x [13.2,13.4]".

@@ -168,6 +168,25 @@ bool has_joules(const Profile& profile) {
   return std::any_of(profile.sites.begin(), profile.sites.end(), [](const SiteRecord& s) { return best_joules(s).has_value(); });
 }
 
+std::string time_share_error(const Profile& profile) {
+  double said = 0, is = 0;
+  for (const SiteRecord& row : profile.sites)
+    if (row.mJ_time_share && best_joules(row)) said += *row.mJ_time_share, is += best_joules(row)->mean;
+  if (!(said > 0) || !(is > 0)) return {};
+  double moved = 0, worst = 0;
+  std::string where;
+  for (const PartGroup& part : part_groups(profile)) {
+    double here = 0, truth = 0;
+    for (const SiteRecord* row : part.rows)
+      if (row->mJ_time_share && best_joules(*row)) here += *row->mJ_time_share / said, truth += best_joules(*row)->mean / is;
+    moved += std::abs(here - truth) / 2;
+    if (truth > 0.01 && std::abs(here / truth - 1) > std::abs(worst)) worst = here / truth - 1, where = part.label;
+  }
+  if (moved > 1) return {};  // parts below 0: the joules are too uncertain to hold anything against
+  return "Time share x mean power (the original study's way) puts " + with_decimals(moved * 100, 1) +
+          " % of the joules in the wrong parts" + (where.empty() ? "" : "; worst " + where + ", " + signed_percent(worst) + " %") + ".";
+}
+
 std::vector<PartGroup> part_groups(const Profile& profile) {
   std::vector<PartGroup> groups;
   for (const SiteRecord& row : profile.sites) {

@@ -23,6 +23,9 @@ bool has_joules(const Profile& profile);
 /// The sum over the rows that have the figure, with half-widths in quadrature; nothing where none has.
 std::optional<Figure> sum_over(const std::vector<const SiteRecord*>& rows, std::optional<Figure> SiteRecord::*figure);
 double share_of(const PartGroup& group);
+/// A sentence on what time share x mean power gets wrong: it adds up to the whole by construction, so where it puts the joules.
+/// Empty where there are no joules, or none certain enough, to hold against it.
+std::string time_share_error(const Profile& profile);
 /// "fp16", "int8": whatever some row's impact is known in.
 std::vector<std::string> impact_formats(const Profile& profile);
 

@@ -33,12 +33,6 @@ std::string method_of(const Profile& profile) {
   return text + " | per run of a whole batch";
 }
 
-std::string percent(double fraction) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%+.1f", fraction * 100);
-  return text;
-}
-
 std::string bracketed(const std::optional<std::pair<double, double>>& bounds, int decimals) {
   return bounds ? " [" + with_decimals(bounds->first, decimals) + "," + with_decimals(bounds->second, decimals) + "]" : "";
 }
@@ -49,31 +43,16 @@ Lines additivity_lines(const Profile& profile) {
   Lines lines;
   for (const auto& [way, a] : profile.additivity) {
     std::string line = std::string("Sum of the parts ") + (way == "in_place" ? "in place" : "by " + way) + ": " +
-                       with_margin(a.sum_mJ) + " mJ, the model " + with_margin(a.model_mJ) + ": " + percent(a.error.mean) + " %";
-    if (a.error.ci95) line += " [" + percent(a.error.ci95->first) + "," + percent(a.error.ci95->second) + "]";
+                       with_margin(a.sum_mJ) + " mJ, the model " + with_margin(a.model_mJ) + ": " + signed_percent(a.error.mean) + " %";
+    if (a.error.ci95) line += " [" + signed_percent(a.error.ci95->first) + "," + signed_percent(a.error.ci95->second) + "]";
     lines.push_back(line + ".");
   }
   return lines;
 }
 
-// Time shares add up to the whole by construction; what they get wrong is where the joules go.
-Lines baseline_line(const Profile& profile) {
-  double said = 0, is = 0;
-  for (const SiteRecord& row : profile.sites)
-    if (row.mJ_time_share && best_joules(row)) said += *row.mJ_time_share, is += best_joules(row)->mean;
-  if (!(said > 0) || !(is > 0)) return {};
-  double moved = 0, worst = 0;
-  std::string where;
-  for (const PartGroup& part : part_groups(profile)) {
-    double here = 0, truth = 0;
-    for (const SiteRecord* row : part.rows)
-      if (row->mJ_time_share && best_joules(*row)) here += *row->mJ_time_share / said, truth += best_joules(*row)->mean / is;
-    moved += std::abs(here - truth) / 2;
-    if (truth > 0.01 && std::abs(here / truth - 1) > std::abs(worst)) worst = here / truth - 1, where = part.label;
-  }
-  if (moved > 1) return {};  // parts below 0: the joules are too uncertain to hold anything against
-  return {"Time share x mean power (the original study's way) puts " + with_decimals(moved * 100, 1) +
-          " % of the joules in the wrong parts" + (where.empty() ? "" : "; worst " + where + ", " + percent(worst) + " %") + "."};
+Lines baseline_lines(const Profile& profile) {
+  const std::string words = time_share_error(profile);
+  return words.empty() ? Lines{} : Lines{words};
 }
 
 // --- conclusions
@@ -316,7 +295,7 @@ std::string screen_profile(const Profile& profile) {
   if (grouped) table("The ten most expensive", dearest_table(profile, 10));
   table("KL when one site alone is changed, nats, mean over a group's sites", impact_table(profile));
   const std::string whole = whole_line(profile);
-  lines("", all_of({whole.empty() ? Lines{} : Lines{whole}, additivity_lines(profile), baseline_line(profile),
+  lines("", all_of({whole.empty() ? Lines{} : Lines{whole}, additivity_lines(profile), baseline_lines(profile),
                     roofline_lines(profile), correlation_lines(profile)}));
   lines("Guidelines (evidence in profile.md)", guideline_lines(profile));
   lines("The original study's claims", claim_lines(profile));
@@ -330,7 +309,7 @@ std::string markdown_profile(const Profile& profile) {
   groups.method = method_of(profile) + ". " + whole_line(profile);
   std::string text = "# eaq profile\n\n" + markdown_table(groups) + "\n";
   text += section("Whether it adds up",
-                  list_of(all_of({additivity_lines(profile), baseline_line(profile), roofline_lines(profile)})));
+                  list_of(all_of({additivity_lines(profile), baseline_lines(profile), roofline_lines(profile)})));
   text += section("What the answers owe to each part", table_or_nothing(impact_table(profile)));
   text += section("Guidelines", guidelines_markdown(profile));
   text += section("The original study's claims", claims_markdown(profile.claims));

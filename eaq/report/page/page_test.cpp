@@ -8,7 +8,9 @@
 
 #include "eaq/measure/measure.h"
 #include "eaq/report/page/assets.h"
+#include "eaq/report/page/charts.h"
 #include "eaq/report/page/html.h"
+#include "eaq/report/profile_parts.h"
 
 namespace eaq {
 namespace {
@@ -175,6 +177,29 @@ TEST(Page, OfAProfileHasEverySitesFigures) {
                            "1.5e-03 [5.0e-04, 2.5e-03] ~", "-10.0 % [-15.0, -5.0]", "one step with transformer.h.0.mlp.c_fc",
                            "0.500 pJ a flop", "quantise", "31 % of the joules", "Energy roofline"})
     EXPECT_TRUE(has(seen, part)) << part;
+}
+
+TEST(Page, WhatTimeSharesGetWrongStandsBelowTheSums) {
+  const Profile profile = small_profile();
+  const std::string words = time_share_error(profile);
+  EXPECT_TRUE(has(words, "Time share x mean power")) << words;
+  EXPECT_TRUE(has(without_scripts(html_page({input_of(profile)}, {})), words));
+}
+
+TEST(Page, InPlaceAloneHasChartsOfItsJoules) {
+  Profile profile = small_profile();
+  const auto specification = [](const Profile& of) { return page::site_cost_charts(of).at(0); };
+  EXPECT_TRUE(has(specification(profile).spec.dump(), "mJ, loops"));
+  for (SiteRecord& site : profile.sites) site.mJ.swap(site.mJ_in_place);
+  const page::PageChart costs = specification(profile);
+  EXPECT_EQ(costs.title, "Joules of each part");
+  EXPECT_TRUE(has(costs.spec.dump(), "mJ, in place"));
+  EXPECT_FALSE(has(costs.spec.dump(), "mJ, loops"));
+  EXPECT_TRUE(has(costs.method, "in place"));
+  EXPECT_EQ(page::roofline_charts(profile).size(), 1u);
+  for (SiteRecord& site : profile.sites) site.mJ_in_place.reset();
+  EXPECT_EQ(specification(profile).title, "Time of each part");
+  EXPECT_TRUE(page::roofline_charts(profile).empty());
 }
 
 TEST(Page, AProfileOfNothingIsAPage) {

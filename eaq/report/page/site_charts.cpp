@@ -4,6 +4,7 @@
 
 #include "eaq/report/numbers.h"
 #include "eaq/report/page/charts.h"
+#include "eaq/report/profile_parts.h"
 
 namespace eaq::page {
 namespace {
@@ -154,12 +155,16 @@ std::map<std::string, std::string> short_names(const std::vector<SiteRecord>& si
 }
 
 std::vector<PageChart> site_cost_charts(const Profile& profile) {
-  const bool joules =
+  const bool joules = has_joules(profile);
+  const bool loops =
       std::any_of(profile.sites.begin(), profile.sites.end(), [](const SiteRecord& s) { return s.mJ.has_value(); });
-  const auto cost = [joules](const SiteRecord& s) { return joules ? s.mJ->mean : s.time_ms->mean; };
+  const auto figure_of = [joules](const SiteRecord& s) -> const std::optional<Figure>& {
+    return joules ? best_joules(s) : s.time_ms;
+  };
+  const auto cost = [&](const SiteRecord& s) { return figure_of(s)->mean; };
   std::vector<const SiteRecord*> sites;
   for (const SiteRecord& site : profile.sites)
-    if (const auto& f = joules ? site.mJ : site.time_ms; f && std::isfinite(f->mean)) sites.push_back(&site);
+    if (const auto& f = figure_of(site); f && std::isfinite(f->mean)) sites.push_back(&site);
   if (sites.empty()) return {};
   const std::vector<std::string> kinds = kinds_by_cost(sites, cost);
   const std::string words = site_words(sites, kinds, joules, cost);
@@ -174,22 +179,22 @@ std::vector<PageChart> site_cost_charts(const Profile& profile) {
   Json rows = Json::array();
   for (const SiteRecord* s : sites) {
     order.push_back(names.at(s->site));
-    const auto& figure = joules ? s->mJ : s->time_ms;
+    const auto& figure = figure_of(*s);
     rows.push_back({{"site", names.at(s->site)},
                     {"whole", s->site},
                     {"kind", s->kind},
                     {"v", cost(*s)},
                     {"low", bound(figure, false)},
                     {"high", bound(figure, true)},
-                    {"place", joules && s->mJ_in_place ? number_or_null(s->mJ_in_place->mean) : Json(nullptr)},
-                    {"loops", text_of(figure)},
+                    {"place", loops && s->mJ_in_place ? number_or_null(s->mJ_in_place->mean) : Json(nullptr)},
+                    {"text", text_of(figure)},
                     {"in_place", text_of(s->mJ_in_place)},
                     {"share", s->share ? per_cent(*s->share) : "-"},
                     {"bound_by", s->bound_by}});
   }
-  Json tips = {tip("whole", "site"), tip("kind", "kind"), tip("loops", joules ? "mJ, loops" : "ms"), tip("share", "share"),
-               tip("bound_by", "bound by")};
-  if (joules) tips.push_back(tip("in_place", "mJ, in place"));
+  const char* unit = loops ? "mJ, loops" : joules ? "mJ, in place" : "ms";
+  Json tips = {tip("whole", "site"), tip("kind", "kind"), tip("text", unit), tip("share", "share"), tip("bound_by", "bound by")};
+  if (loops) tips.push_back(tip("in_place", "mJ, in place"));
   Json spec = chart_frame(15 * rows.size());
   spec["data"] = {{"values", rows}};
   spec["encoding"] = {{"y", names_axis("site", order)}, {"tooltip", tips}};
@@ -201,12 +206,13 @@ std::vector<PageChart> site_cost_charts(const Profile& profile) {
        {"mark", {{"type", "rule"}, {"color", "var(--ink)"}}},
        {"encoding", {{"x", {{"field", "low"}, {"type", "quantitative"}}}, {"x2", {{"field", "high"}}}}}}};
   const bool in_place =
-      joules && std::any_of(sites.begin(), sites.end(), [](const SiteRecord* s) { return s->mJ_in_place.has_value(); });
+      loops && std::any_of(sites.begin(), sites.end(), [](const SiteRecord* s) { return s->mJ_in_place.has_value(); });
   if (in_place)  // a layer without a value has no extent, of which Vega warns
     spec["layer"].push_back({{"transform", {{{"filter", "datum.place != null"}}}},
                              {"mark", {{"type", "tick"}, {"color", "var(--ink)"}, {"thickness", 2}, {"size", 10}}},
                              {"encoding", {{"x", {{"field", "place"}, {"type", "quantitative"}}}}}});
-  std::string method = "Bars: each part in a loop within the whole program, with 95 % intervals";
+  std::string method = loops || !joules ? "Bars: each part in a loop within the whole program, with 95 % intervals"
+                                        : "Bars: each part in place, doubled in whole runs, with 95 % intervals";
   method += in_place ? "; ticks: in place." : ".";
   if (all > sites.size()) method += " The " + std::to_string(sites.size()) + " largest of " + std::to_string(all) + ".";
   return {{joules ? "Joules of each part" : "Time of each part", method, words, spec}};
@@ -280,7 +286,8 @@ std::vector<PageChart> roofline_charts(const Profile& profile) {
   std::map<std::string, int> counts;
   double low = INFINITY, high = 0;
   for (const SiteRecord& s : profile.sites) {
-    if (!s.mJ || !(s.flops > 0) || !(s.bytes > 0) || !(s.mJ->mean > 0)) continue;
+    const auto& mJ = best_joules(s);
+    if (!mJ || !(s.flops > 0) || !(s.bytes > 0) || !(mJ->mean > 0)) continue;
     const double intensity = s.flops / s.bytes;
     low = std::min(low, intensity);
     high = std::max(high, intensity);
@@ -289,11 +296,11 @@ std::vector<PageChart> roofline_charts(const Profile& profile) {
     rows.push_back({{"site", s.site},
                     {"kind", s.kind},
                     {"x", intensity},
-                    {"y", s.mJ->mean * 1e9 / s.flops},
+                    {"y", mJ->mean * 1e9 / s.flops},
                     {"bound", s.bound_by},
                     {"at", short_number(intensity) + " flops a byte"},
-                    {"cost", short_number(s.mJ->mean * 1e9 / s.flops) + " pJ a flop"},
-                    {"mJ", with_bounds(*s.mJ)}});
+                    {"cost", short_number(mJ->mean * 1e9 / s.flops) + " pJ a flop"},
+                    {"mJ", with_bounds(*mJ)}});
   }
   if (rows.empty()) return {};
   Json roof = Json::array();

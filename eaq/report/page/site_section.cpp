@@ -4,6 +4,7 @@
 #include "eaq/report/numbers.h"
 #include "eaq/report/page/charts.h"
 #include "eaq/report/page/sections.h"
+#include "eaq/report/profile_parts.h"
 
 namespace eaq::page {
 namespace {
@@ -13,14 +14,6 @@ std::string per_cent(const Figure& figure) {
   if (figure.ci95)
     text += " [" + with_decimals(100 * figure.ci95->first, 1) + ", " + with_decimals(100 * figure.ci95->second, 1) + "]";
   return text;
-}
-
-std::vector<std::string> impact_formats(const Profile& profile) {
-  std::vector<std::string> names;
-  for (const SiteRecord& site : profile.sites)
-    for (const auto& [format, impact] : site.impact)
-      if (std::find(names.begin(), names.end(), format) == names.end()) names.push_back(format);
-  return names;
 }
 
 PageCell impact_cell(const ImpactRecord* impact) {
@@ -103,6 +96,7 @@ PageTable additivity_table(const Profile& profile) {
                           figure_cell(a.sum_mJ),
                           figure_cell(a.model_mJ),
                           {per_cent(a.error), a.error.mean}});
+  if (const std::string baseline = time_share_error(profile); !baseline.empty()) table.notes.push_back(baseline);
   return table;
 }
 
