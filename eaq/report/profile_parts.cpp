@@ -184,7 +184,8 @@ std::string time_share_error(const Profile& profile) {
   }
   if (moved > 1) return {};  // parts below 0: the joules are too uncertain to hold anything against
   return "Time share x mean power (the original study's way) puts " + with_decimals(moved * 100, 1) +
-          " % of the joules in the wrong parts" + (where.empty() ? "" : "; worst " + where + ", " + signed_percent(worst) + " %") + ".";
+         " % of the joules in the wrong parts" + (where.empty() ? "" : "; worst " + where + ", " + signed_percent(worst) + " %") +
+         ".";
 }
 
 std::vector<PartGroup> part_groups(const Profile& profile) {

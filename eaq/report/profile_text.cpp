@@ -43,7 +43,8 @@ Lines additivity_lines(const Profile& profile) {
   Lines lines;
   for (const auto& [way, a] : profile.additivity) {
     std::string line = std::string("Sum of the parts ") + (way == "in_place" ? "in place" : "by " + way) + ": " +
-                       with_margin(a.sum_mJ) + " mJ, the model " + with_margin(a.model_mJ) + ": " + signed_percent(a.error.mean) + " %";
+                       with_margin(a.sum_mJ) + " mJ, the model " + with_margin(a.model_mJ) + ": " + signed_percent(a.error.mean) +
+                       " %";
     if (a.error.ci95) line += " [" + signed_percent(a.error.ci95->first) + "," + signed_percent(a.error.ci95->second) + "]";
     lines.push_back(line + ".");
   }

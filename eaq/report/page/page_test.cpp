@@ -181,7 +181,7 @@ TEST(Page, OfAProfileHasEverySitesFigures) {
 
 TEST(Page, WhatTimeSharesGetWrongStandsBelowTheSums) {
   const Profile profile = small_profile();
-  const std::string words = time_share_error(profile);
+  const std::string words = page::escaped(time_share_error(profile));
   EXPECT_TRUE(has(words, "Time share x mean power")) << words;
   EXPECT_TRUE(has(without_scripts(html_page({input_of(profile)}, {})), words));
 }

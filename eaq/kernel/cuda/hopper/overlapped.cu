@@ -254,7 +254,7 @@ class Group {
     __syncwarp();
     if (lane_ == 0) store_tile(maps_.y, row_, col_ + i / a_piece * K::piece, &leaving);
     if (i != chunks - 1) return;
-    if (lane_ == 0) shared_.sides_empty[sides_.place].arrive();
+    shared_.sides_empty[sides_.place].arrive();  // each for itself: racecheck follows no barrier for what other lanes read
     sides_ = sides_.next(2);
   }
 
@@ -297,7 +297,7 @@ __global__ void __launch_bounds__(threads, 1) overlapped_kernel(HopperCall c, co
       shared.full[i].begin(1);
       shared.empty[i].begin(4);  // both groups of both blocks
     }
-    for (int i = 0; i < 2; ++i) shared.sides_full[i].begin(preparing), shared.sides_empty[i].begin(multiplying_warps);
+    for (int i = 0; i < 2; ++i) shared.sides_full[i].begin(preparing), shared.sides_empty[i].begin(32 * multiplying_warps);
     show_arrivals();
   }
   arrive_in_cluster();

@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
-#include <filesystem>
+#include <string_view>
+#include <tuple>
+#include <vector>
 
-#include "eaq/kernel/cuda/choice.h"
 #include "eaq/kernel/cuda/gemm.h"
 #include "eaq/kernel/cuda/hopper/testing.h"
 
@@ -98,46 +101,69 @@ class Operands {
   Matrix given;
 };
 
+// One product of all shapes that suit it: how many.
 template <class T>
-void expect_every_product(CudaContext& context, std::int64_t m) {
-  for (const std::int64_t n : {768, 776, 3072}) {
-    for (const std::int64_t k : {768, 72, 3072}) {
-      if (k == 3072 && n != 768) continue;
-      Operands<T> operands(context, m, n, k);
-      operands.expect_sums();
-      for (const HopperProduct& product : kernel_cuda::hopper_products()) {
-        for (const Activation activation : {Activation::none, Activation::gelu, Activation::gelu_tanh}) {
-          for (const bool biased : {false, true}) {
-            for (const Added added : {Added::nothing, Added::residual, Added::itself}) {
-              SCOPED_TRACE(full_name(product, dtype_of<T>()) + ", " + std::to_string(m) + " x " + std::to_string(n) + " x " +
-                           std::to_string(k) + ", activation " + std::to_string(static_cast<int>(activation)) +
-                           (biased ? ", bias" : "") + (added != Added::nothing ? ", residual" : "") +
-                           (added == Added::itself ? " in place" : ""));
-              const GemmCall call = operands.call(activation, biased, added);
-              ASSERT_TRUE(runs_on_hopper(context, call));
-              if (!suits(product, context, call)) continue;
-              ASSERT_EQ(submit(product, context, call, operands.workspace), nullptr);
-              ASSERT_NO_THROW(context.synchronise());
-              operands.expect(activation, biased, added);
-              if (testing::Test::HasFatalFailure()) return;
-            }
-          }
+int expect_as_plain_sums(CudaContext& context, const HopperProduct& product, std::int64_t m) {
+  int ran = 0;
+  for (const auto& [n, k] : {std::pair{768, 768}, {768, 72}, {768, 3072}, {776, 768}, {776, 72}, {3072, 768}, {3072, 72}}) {
+    Operands<T> operands(context, m, n, k);
+    operands.expect_sums();
+    for (const Activation activation : {Activation::none, Activation::gelu, Activation::gelu_tanh}) {
+      for (const bool biased : {false, true}) {
+        for (const Added added : {Added::nothing, Added::residual, Added::itself}) {
+          SCOPED_TRACE(full_name(product, dtype_of<T>()) + ", " + std::to_string(m) + " x " + std::to_string(n) + " x " +
+                       std::to_string(k) + ", activation " + std::to_string(static_cast<int>(activation)) +
+                       (biased ? ", bias" : "") + (added != Added::nothing ? ", residual" : "") +
+                       (added == Added::itself ? " in place" : ""));
+          const GemmCall call = operands.call(activation, biased, added);
+          EXPECT_TRUE(runs_on_hopper(context, call));
+          if (!suits(product, context, call)) continue;
+          ++ran;
+          EXPECT_EQ(submit(product, context, call, operands.workspace), nullptr);
+          EXPECT_NO_THROW(context.synchronise());
+          operands.expect(activation, biased, added);
+          if (testing::Test::HasFailure()) return ran;
         }
       }
     }
   }
+  return ran;
 }
 
-class Hopper : public testing::TestWithParam<int> {};
-TEST_P(Hopper, EveryProductOfHalvesIsThatOfPlainSums) {
+// Each by itself, so that a sanitizer can be told which: in some it fails, see docs/cuda.md.
+class Hopper : public testing::TestWithParam<std::tuple<std::string_view, int>> {
+ protected:
+  template <class T>
+  static void expect_product(CudaContext& card) {
+    const auto& [name, rows] = GetParam();
+    const HopperProduct* product = kernel_cuda::find_hopper_product(name);
+    ASSERT_NE(product, nullptr);
+    const int ran = expect_as_plain_sums<T>(card, *product, rows);
+    if (ran == 0 && !HasFailure()) GTEST_SKIP() << name << " is not for products of " << rows << " rows";
+  }
+};
+TEST_P(Hopper, ProductsOfHalvesAreThoseOfPlainSums) {
   ON_A_HOPPER_CARD(card);
-  expect_every_product<f16>(*card, GetParam());
+  expect_product<f16>(*card);
 }
-TEST_P(Hopper, EveryProductOfBfloat16sIsThatOfPlainSums) {
+TEST_P(Hopper, ProductsOfBfloat16sAreThoseOfPlainSums) {
   ON_A_HOPPER_CARD(card);
-  expect_every_product<bf16>(*card, GetParam());
+  expect_product<bf16>(*card);
 }
-INSTANTIATE_TEST_SUITE_P(Rows, Hopper, testing::Values(1, 17, 128, 300, 600));
+std::vector<std::string_view> names_of_products() {
+  std::vector<std::string_view> names;
+  for (const HopperProduct& product : kernel_cuda::hopper_products()) names.push_back(product.name);
+  return names;
+}
+std::string name_of_one(const testing::TestParamInfo<std::tuple<std::string_view, int>>& one) {
+  std::string name(std::get<0>(one.param));
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name + "_" + std::to_string(std::get<1>(one.param)) + "_rows";
+}
+INSTANTIATE_TEST_SUITE_P(Each, Hopper,
+                         testing::Combine(testing::ValuesIn(names_of_products()), testing::Values(1, 17, 128, 300, 600)),
+                         name_of_one);
 
 // Results in f32, as logits are.
 template <class T>
@@ -366,41 +392,6 @@ TEST(HopperProducts, TheChosenOneIsRight) {
       o.expect(Activation::none, true, added, true);
     }
   }
-}
-
-TEST(HopperProducts, HaveNamesOfTheirOwn) {
-  for (const HopperProduct& product : kernel_cuda::hopper_products())
-    EXPECT_EQ(kernel_cuda::find_hopper_product(product.name), &product);
-  EXPECT_EQ(kernel_cuda::find_hopper_product("128x128x64 by hand"), nullptr);
-}
-
-TEST(ProductChoices, AreSharedByRowCountsCloseTogether) {
-  const auto kept = [](std::int64_t m) { return kernel_cuda::shared_by_neighbours({.m = m, .n = 768}).m; };
-  for (const std::int64_t m : {1, 17, 127, 128, 144, 256, 4096, 8192}) EXPECT_EQ(kept(m), m);
-  EXPECT_EQ(kept(129), 144);
-  EXPECT_EQ(kept(4000), 4096);
-  EXPECT_EQ(kept(4097), 4608);
-  EXPECT_EQ(kernel_cuda::shared_by_neighbours({.m = 4000, .n = 768}).n, 768);
-}
-
-TEST(ProductChoices, AreRememberedPerCardAndLibrary) {
-  const std::string card = "GPU-of-a-test";
-  kernel_cuda::LtAlgorithm algorithm{};
-  for (std::size_t i = 0; i < algorithm.size(); ++i) algorithm[i] = static_cast<unsigned char>(5 * i);
-  const kernel_cuda::ProductKey ours{.m = 4096, .n = 768, .k = 3072}, theirs{.m = 1, .n = 50304, .k = 768};
-  {
-    kernel_cuda::ChoiceMemory memory(card, 130102);
-    memory.remember(ours, kernel_cuda::hopper_products().data());
-    memory.remember(theirs, algorithm);
-  }
-  const kernel_cuda::ChoiceMemory memory(card, 130102), updated(card, 130103);
-  ASSERT_NE(memory.find(ours), nullptr);
-  ASSERT_NE(memory.find(theirs), nullptr);
-  EXPECT_EQ(*memory.find(ours), kernel_cuda::ProductChoice(kernel_cuda::hopper_products().data()));
-  EXPECT_EQ(*memory.find(theirs), kernel_cuda::ProductChoice(algorithm));
-  EXPECT_EQ(memory.find({.m = 2}), nullptr);
-  EXPECT_EQ(updated.find(ours), nullptr);
-  std::filesystem::remove(cache_folder() / ("products-" + card + ".txt"));
 }
 
 }  // namespace
