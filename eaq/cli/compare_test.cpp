@@ -96,6 +96,25 @@ TEST(CompareCommand, ARegressionBeyondTheBoundIsFive) {
   EXPECT_EQ(run("compare a.json b.json --fail-over 20").code, 0);
 }
 
+TEST(CompareCommand, ColoursAreForTerminalsWhoseOwnerDidNotDecline) {
+  write_scaled("a.json", 1);
+  write_scaled("b.json", 1.5);
+  calibrate(0.002);
+  const std::string compare = "compare a.json b.json", colour = "\x1b[";
+  const Outcome coloured = program::run_on_terminal(compare);
+  EXPECT_EQ(coloured.code, 0);
+  EXPECT_NE(coloured.out.find(colour + "31mworse"), std::string::npos) << coloured.out;
+  const std::string plain = run(compare).out;
+  EXPECT_EQ(plain.find(colour), std::string::npos);
+  for (const char* declined : {"NO_COLOR=1", "TERM=dumb", "TERM="}) {
+    std::string out = program::run_on_terminal(compare, declined).out;
+    std::erase(out, '\r');  // a terminal's line ends
+    EXPECT_EQ(out, plain) << declined;
+  }
+  EXPECT_NE(program::run_on_terminal(compare, "NO_COLOR=").out.find(colour), std::string::npos);  // empty is not set
+  EXPECT_EQ(program::run_on_terminal(compare + " --json").out.find(colour), std::string::npos);
+}
+
 TEST(CompareCommand, BadFilesAreThreeAndBadUsageTwo) {
   write_scaled("a.json", 1);
   EXPECT_EQ(run("compare a.json").code, 2);

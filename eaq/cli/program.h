@@ -14,6 +14,8 @@ struct Outcome {
 /// Runs `eaq ARGUMENTS` through the shell, in a folder of its own that lasts as long as the process, with a cache of its own.
 /// `before` stands in front of the program (environment, timeout), `after` behind it (redirections).
 Outcome run(const std::string& arguments, const std::string& before = "", const std::string& after = "");
+/// The same with a terminal of 100 columns as its standard output, TERM=xterm; what it said on standard error is left out.
+Outcome run_on_terminal(const std::string& arguments, const std::string& before = "");
 const std::filesystem::path& folder();
 
 /// What is wrong with `json` by the schema (both as text), one line each; empty where it holds. Knows the keywords that

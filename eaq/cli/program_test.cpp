@@ -6,6 +6,7 @@
 #include "eaq/base/json.h"
 
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,13 +121,43 @@ const std::filesystem::path& folder() {
   return one.path;
 }
 
+namespace {
+
+std::string command_of(const std::string& arguments, const std::string& before) {
+  return "cd '" + folder().string() + "' && XDG_CACHE_HOME='" + (folder() / "cache").string() + "' " + before + " '" +
+         EAQ_PROGRAM + "' " + arguments + " </dev/null";
+}
+
+int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+}  // namespace
+
 Outcome run(const std::string& arguments, const std::string& before, const std::string& after) {
   const std::filesystem::path out = folder() / "stdout", err = folder() / "stderr";
-  const std::string command = "cd '" + folder().string() + "' && XDG_CACHE_HOME='" + (folder() / "cache").string() + "' " +
-                              before + " '" + EAQ_PROGRAM + "' " + arguments + " >'" + out.string() + "' 2>'" + err.string() +
-                              "' </dev/null " + after;
+  const std::string command = command_of(arguments, before) + " >'" + out.string() + "' 2>'" + err.string() + "' " + after;
   const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(out), read_text(err)};
+  return {code_of(status), read_text(out), read_text(err)};
+}
+
+Outcome run_on_terminal(const std::string& arguments, const std::string& before) {
+  const std::string command = command_of(arguments, "TERM=xterm " + before) + " 2>/dev/null";
+  winsize size{24, 100, 0, 0};
+  int terminal = -1;
+  const pid_t child = ::forkpty(&terminal, nullptr, nullptr, &size);
+  if (child < 0) throw Error(ErrorKind::bug, "no terminal can be opened here");
+  if (child == 0) {
+    ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    ::_exit(127);
+  }
+  Outcome outcome;
+  char buffer[4096];
+  for (ssize_t got = 0; (got = ::read(terminal, buffer, sizeof buffer)) > 0;)  // it ends in EIO
+    outcome.out.append(buffer, static_cast<std::size_t>(got));
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ::close(terminal);
+  outcome.code = code_of(status);
+  return outcome;
 }
 
 std::string schema_errors(const std::string& schema, const std::string& json) {

@@ -129,7 +129,9 @@ std::optional<Parts> parts_of(const Design& design, std::span<const Visit> visit
     for (std::size_t v = 0; v < y.size(); ++v) level[v] = y[v] / factor_of[stretches[v]];
   }
   // Each stretch's factor but one was fitted, too.
-  fit->degrees = std::max(1.0, fit->degrees - static_cast<double>(factor_of.size() - 1));
+  const double degrees = std::max(1.0, fit->degrees - static_cast<double>(factor_of.size() - 1));
+  for (double& c : fit->covariance) c *= fit->degrees / degrees;
+  fit->degrees = degrees;
   // That the level drifts from block to block is in every figure, and not in ratios. A single block shows it by its stretches.
   std::map<int, std::vector<double>> by_block;
   std::vector<double> factors, of_blocks;
