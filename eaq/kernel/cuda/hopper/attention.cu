@@ -60,6 +60,7 @@ __global__ void __launch_bounds__(128 * Groups, 4 / Groups)
   auto* const place = reinterpret_cast<Place<T>*>(own_queries + Groups);
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, group = warp / 4;
   if (threadIdx.x == 0) {
+    prefetch_map(maps.queries), prefetch_map(maps.keys), prefetch_map(maps.values);
     progress.queries.begin(1);
     for (int i = 0; i < most_places; ++i) progress.keys[i].begin(1), progress.values[i].begin(1), progress.left[i] = 0;
     show_arrivals();

@@ -68,6 +68,11 @@ const char* describe(CUtensorMap& map, void* data, std::int64_t stride, std::int
   return code == CUDA_SUCCESS ? nullptr : "a matrix cannot be described to the copy engine";
 }
 
+/// Has a description at hand for the first tile, which would wait for it; by one thread, while the kernel ahead still runs.
+__device__ inline void prefetch_map(const CUtensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(reinterpret_cast<std::uint64_t>(&map)) : "memory");
+}
+
 /// A tile whose first element is (row, col), to shared memory; its bytes arrive at `arrivals`.
 __device__ inline void fetch_tile(void* to, const CUtensorMap& map, int row, int col, Arrivals& arrivals) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(

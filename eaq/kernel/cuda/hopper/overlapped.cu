@@ -293,6 +293,7 @@ __global__ void __launch_bounds__(threads, 1) overlapped_kernel(HopperCall c, co
   auto& shared = *reinterpret_cast<Shared<typename K::Element>*>(dynamic_shared());
   if (shared_address(&shared) % swizzled_alignment != 0) __trap();
   if (threadIdx.x == 0) {
+    prefetch_map(maps.w), prefetch_map(maps.x), prefetch_map(maps.y);
     for (int i = 0; i < steps_ahead; ++i) {
       shared.full[i].begin(1);
       shared.empty[i].begin(4);  // both groups of both blocks
