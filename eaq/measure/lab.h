@@ -14,6 +14,12 @@
 
 namespace eaq::lab {
 
+/// A meter's description: joules that differ by kind of step and format, without noise.
+inline constexpr const char* plain =
+    R"({"schema":"eaq.synthetic/1","idle_W":80,"watts":{"linear":{"fp32":300,"int8":180},"attention":{"*":150},"*":{"*":120}},"seed":1})";
+
+inline BlockOptions quick(int blocks = 4) { return {.blocks = blocks, .control_trials = 0}; }
+
 /// What one simulated run consists of.
 struct Part {
   std::string kind;

@@ -58,6 +58,7 @@ class TimedProgram {
   void finish();
   int ahead() const;
   const PackedModel& packed() const { return session_.packed(); }
+  const TimedData& data() const { return *data_; }
 
  private:
   void prepare();
@@ -68,6 +69,9 @@ class TimedProgram {
   std::vector<PreparedBatch> prepared_;
   std::int64_t last_ = -1;
 };
+
+/// The program, recorded, as what a measurement visits; model, format and phase are left to be named.
+Workload workload_of(const std::shared_ptr<TimedProgram>& program);
 
 /// One sentence on whether a timed program's first logits are those that evaluation computes for the same tokens (unpadded, the
 /// head apart from the body): "timed outputs agree with evaluation's to 3e-07". `agrees` tells.

@@ -194,16 +194,11 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
     bool agrees = true;
     timed.notes.push_back(compare_with_evaluation(job, row.packed, data, agrees));
     if (!agrees) warn(job.model.name + " " + row.recipe.name + ": " + timed.notes.back());
-    auto program = std::make_shared<TimedProgram>(row.packed, data);
-    program->record();
-    workloads.push_back({.name = job.model.name + " " + row.recipe.name + " " + phase,
-                         .model = job.model.name,
-                         .format = row.recipe.name,
-                         .phase = phase,
-                         .samples_per_run = data->samples_per_run,
-                         .run = [program](std::int64_t iteration, StepListener* listener) { program->run(iteration, listener); },
-                         .finish = [program] { program->finish(); },
-                         .ahead = program->ahead()});
+    Workload& workload = workloads.emplace_back(workload_of(std::make_shared<TimedProgram>(row.packed, data)));
+    workload.name = job.model.name + " " + row.recipe.name + " " + phase;
+    workload.model = job.model.name;
+    workload.format = row.recipe.name;
+    workload.phase = phase;
   }
   const double cost = cost_of(job, rows).measure / static_cast<double>(job.shapes.size());
   const auto tell = [&](double part, std::string_view what) { progress_->update(spent_ + part * cost, what); };

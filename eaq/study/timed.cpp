@@ -207,6 +207,16 @@ Matrix TimedProgram::run(std::int64_t iteration, StepListener* listener) {
 int TimedProgram::ahead() const { return packed().device().context->most_ahead(); }
 void TimedProgram::finish() { packed().device().context->finish_runs(0); }
 
+Workload workload_of(const std::shared_ptr<TimedProgram>& program) {
+  program->record();
+  Workload workload;
+  workload.samples_per_run = program->data().samples_per_run;
+  workload.run = [program](std::int64_t iteration, StepListener* listener) { program->run(iteration, listener); };
+  workload.finish = [program] { program->finish(); };
+  workload.ahead = program->ahead();
+  return workload;
+}
+
 std::string compare_with_evaluation(const Job& job, const std::shared_ptr<const PackedModel>& packed,
                                     const std::shared_ptr<const TimedData>& data, bool& agrees) {
   const std::vector<float> expected = evaluated_logits(job, packed, *data);
