@@ -35,4 +35,11 @@ function(eaq_add_emulation_test)
     add_test(NAME ${name} COMMAND engine_test --gtest_filter=Sessions/OnDevice.*/cuda WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
     set_tests_properties(${name} PROPERTIES ENVIRONMENT ${CMAKE_MATCH_2} FAIL_REGULAR_EXPRESSION "Running 0 tests" TIMEOUT 600 LABELS emulation)
   endforeach()
+  # Where a block has 64 KiB and 99 KiB of shared memory.
+  foreach(sm IN ITEMS 75 120)
+    add_test(NAME Card${sm}.HasRoomForAttentionOfEveryHead COMMAND backend_test "--gtest_filter=*Attention*" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+    set_tests_properties(
+      Card${sm}.HasRoomForAttentionOfEveryHead
+      PROPERTIES ENVIRONMENT EAQ_EMULATED_SM=${sm} FAIL_REGULAR_EXPRESSION "Running 0 tests" TIMEOUT 600 LABELS emulation)
+  endforeach()
 endfunction()

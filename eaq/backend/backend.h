@@ -141,6 +141,7 @@ class KernelNames {
  public:
   void add(std::string_view name);
   std::vector<std::string> all() const;  ///< in alphabetical order
+  void clear();
 
  private:
   mutable std::mutex mutex_;

@@ -19,6 +19,7 @@ class EmulatedProduct final : public Product {
   void row(std::int64_t n, float* out) const override { fp32_->row(n, out); }
   Matrix rows() const override { return fp32_->rows(); }
   std::size_t bytes() const override { return fp32_->bytes(); }
+  void begin_report() const override { fp32_->begin_report(); }
   KernelReport report() const override {
     KernelReport report = fp32_->report();
     report.emulated = true;

@@ -64,6 +64,11 @@ std::vector<std::string> KernelNames::all() const {
   return {names_.begin(), names_.end()};
 }
 
+void KernelNames::clear() {
+  const std::lock_guard lock(mutex_);
+  names_.clear();
+}
+
 std::string_view name_of(StepKind kind) {
   constexpr std::string_view names[] = {"linear", "attention", "norm", "activation", "residual", "embedding", "head", "other"};
   return names[static_cast<std::size_t>(kind)];

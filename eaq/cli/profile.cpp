@@ -36,6 +36,9 @@ void bind(CLI::App& app, ProfileCommand& command) {
   app.add_flag("--no-impact", command.no_impact, "time and joules only: no site is tried in a format, none ablated");
   app.add_flag_callback(
       "--no-ablation", [&command] { command.options.ablations = false; }, "no site or step is taken out to see what it does");
+  app.add_flag_callback(
+      "--no-fusions", [&command] { command.options.fusions = false; },
+      "every step by itself: norms, GELU and residuals have joules of their own, of a program that no study times");
   app.add_option("--blocks", study.blocks, "each visits every variant of the program twice")
       ->check(whole_number(1, 10000))
       ->type_name("N")

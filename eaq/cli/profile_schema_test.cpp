@@ -54,6 +54,8 @@ Profile whole() {
   SiteRecord site{"transformer.h.0.mlp.c_fc", "linear", "fp16", "", 1024, 2048, 4096, figure(1), figure(2), figure(3), 2.5, 0.25};
   site.bound_by = "memory", site.impact = {{"int8", impact}}, site.ablation = impact, site.notes = {"a note"};
   p.sites.push_back(site);
+  p.parts = {
+      {"loops", "0.1.0", "0123456789ab", "2026-11-24T10:00:00Z", 12.5, p.manifest.device, {"eaq", "profile", "tiny-gpt2"}}};
   p.additivity = {{"loops", {figure(90), figure(100), figure(-0.1)}},
                   {"in_place", {{90, {}, {}}, {100, {}, {}}, {-0.1, {}, {}}}}};
   p.roofline = RooflineRecord{figure(100), {0, {}, {}}, figure(80), 0.97, {"a note"}};

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "eaq/base/base.h"
 #include "eaq/base/json.h"
@@ -76,6 +78,18 @@ TEST(ProfileCommand, GoesOnWithoutDoingAgainWhatIsThere) {
     ASSERT_TRUE(first.at("manifest").at("protocol").at(what).is_number()) << what;
     EXPECT_EQ(second.at("manifest").at("protocol").at(what), first.at("manifest").at("protocol").at(what));
   }
+  // Who found what, of each call.
+  const Json& parts = second.at("parts");
+  ASSERT_EQ(parts.size(), 3u);
+  EXPECT_EQ(parts[0], first.at("parts")[0]);
+  EXPECT_EQ(parts[1].at("what"), "in_place");
+  EXPECT_EQ(parts[2].at("what"), "impact of int8; ablations");
+  const Json &weighed = parts[0].at("command"), &judged = parts[2].at("command");
+  EXPECT_NE(std::find(weighed.begin(), weighed.end(), "--no-impact"), weighed.end());
+  EXPECT_EQ(std::find(judged.begin(), judged.end(), "--no-impact"), judged.end());
+  for (const Json& part : parts) EXPECT_GT(part.at("seconds").get<double>(), 0);
+  // The first call's samples are on this call's page.
+  EXPECT_EQ(read_text(place.path / "a" / "report.html").find("No power traces"), std::string::npos);
   ASSERT_EQ(second.at("sites").size(), first.at("sites").size());
   for (std::size_t i = 0; i < first.at("sites").size(); ++i) {
     EXPECT_EQ(second.at("sites")[i].at("mJ"), first.at("sites")[i].at("mJ"));
@@ -86,6 +100,21 @@ TEST(ProfileCommand, GoesOnWithoutDoingAgainWhatIsThere) {
   const Outcome other = run(quick + std::string("--format bf16 --resume") + place.meter + place.out("a"));
   EXPECT_EQ(other.code, 2);
   EXPECT_NE(other.err.find("earlier profile is of another model, format, shape or device"), std::string::npos) << other.err;
+}
+
+TEST(ProfileCommand, WithoutFusionsEveryStepHasTimeAndJoulesOfItsOwn) {
+  const Place place;
+  const std::string ways = "--no-impact --ways loops ";
+  ASSERT_EQ(run(quick + ways + "--no-fusions" + place.meter + place.out("a")).code, 0);
+  const Json profile = place.result("a");
+  EXPECT_EQ(schema_errors(profile_schema(), profile.dump()), "");
+  std::set<std::string> kinds;
+  for (const Json& site : profile.at("sites"))
+    if (site.at("mJ").is_number()) kinds.insert(site.at("kind").get<std::string>());
+  for (const char* kind : {"embedding", "norm", "linear", "attention", "residual", "activation"})
+    EXPECT_TRUE(kinds.contains(kind)) << kind;
+  // It is no other program's beginning.
+  EXPECT_EQ(run(quick + std::string("--no-impact --resume") + place.meter + place.out("a")).code, 2);
 }
 
 TEST(ProfileCommand, WithoutAMeterTellsTimesAndNoJoules) {

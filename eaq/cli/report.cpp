@@ -14,16 +14,23 @@ struct ReportCommand {
   OutputOptions output;
 };
 
-// Verdicts follow from the figures: a page never shows one by an older rule than the program's that wrote it.
+// Conclusions follow from the figures: a page never shows one by an older rule than the program's that wrote it.
 void judge_anew(PageInput& input) {
-  std::visit([](auto& result) { result.claims = compare_with_original(result); }, input.result);
+  if (auto* profile = std::get_if<Profile>(&input.result))
+    conclude(*profile);
+  else
+    std::get<Study>(input.result).claims = compare_with_original(std::get<Study>(input.result));
 }
 
 int run(const ReportCommand& command) {
   std::vector<PageInput> inputs;
   inputs.reserve(command.results.size());
   for (const auto& path : command.results) judge_anew(inputs.emplace_back(read_page_input(path)));
-  write_text(command.out, html_page(inputs, command.options));
+  const std::string text = html_page(inputs, command.options);
+  write_text(command.out, text);
+  if (text.size() > most_page_bytes)
+    note("The page has " + std::to_string(text.size() / 1000) + " kB; below " + std::to_string(most_page_bytes / 1000) +
+         " it opens at once on a phone: give it fewer results");
   const std::string why(page_charts_left_out());
   if (!why.empty()) note("The page has tables and no charts: this build has no chart libraries (" + why + ")");
   const std::string page = printable(command.out.string());

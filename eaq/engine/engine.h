@@ -106,6 +106,7 @@ class PackedModel {
   std::size_t resident_bytes() const;
   /// Storage, arithmetic and emulation of the products that ran so far, and the kernels of those and of attention.
   KernelReport report() const;
+  void begin_report() const;  ///< report() is of what runs from here on; nothing may be running
 
   struct State;
   const State& state() const { return *state_; }

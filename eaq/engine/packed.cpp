@@ -254,9 +254,14 @@ std::shared_ptr<const PackedModel::State> pack(const Model& model, Recipe recipe
   return state;
 }
 
-void add_unique(std::string& list, const std::string& item) {
-  if (item.empty() || ("+" + list + "+").find("+" + item + "+") != std::string::npos) return;
-  list += (list.empty() ? "" : "+") + item;
+// "bf16", "bf16+f32": joined, each once.
+void add_unique(std::string& list, const std::string& items) {
+  for (std::size_t begin = 0; begin < items.size();) {
+    const std::size_t end = std::min(items.find('+', begin), items.size());
+    const std::string item = items.substr(begin, end - begin);
+    if (("+" + list + "+").find("+" + item + "+") == std::string::npos) list += (list.empty() ? "" : "+") + item;
+    begin = end + 1;
+  }
 }
 
 }  // namespace
@@ -296,6 +301,11 @@ std::size_t PackedModel::resident_bytes() const {
   }
   for (const auto& [name, vector] : state_->vectors) bytes += vector->size() * sizeof(float);
   return bytes;
+}
+
+void PackedModel::begin_report() const {
+  state_->attention.clear();
+  for (const auto& [site, product] : state_->products) product->begin_report();
 }
 
 KernelReport PackedModel::report() const {

@@ -123,7 +123,10 @@ struct PreparedBatch::State {
   std::unique_ptr<PlacedBatch> placed;
   std::optional<Program> repeated;  // runs in place of the session's
   std::unique_ptr<Recording> recording;
-  int moves = -1;  // of the workspace that the recording knows
+  int moves = -1;             // of the workspace that the recording knows
+  std::int64_t moved_on = 0;  // positions that the device has gone on by itself since it was prepared or rewound
+
+  std::int64_t last_position() const { return *std::max_element(batch.past.begin(), batch.past.end()); }
 };
 
 PreparedBatch::PreparedBatch(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -284,6 +287,9 @@ bool Session::record(PreparedBatch& prepared) {
 
 Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
   PreparedBatch::State& p = *prepared.state_;
+  // The device would store beyond the cache, where nothing tells.
+  if (state_->feeds_back && p.last_position() + p.moved_on >= state_->cache->capacity)
+    throw Error(ErrorKind::input, "decoding has filled the cache's " + std::to_string(state_->cache->capacity) + " positions");
   CompiledProgram& compiled = state_->compiled_for(p.batch);
   compiled.reserve(p.batch.rows(), p.batch.sequences());
   const bool watched = hooks.listener != nullptr || hooks.probe != nullptr;
@@ -293,6 +299,7 @@ Matrix Session::submit(PreparedBatch& prepared, const RunHooks& hooks) {
     p.recording->submit();
   else
     state_->run_all(p.repeated ? *p.repeated : compiled.program, frame, p.placed.get(), hooks);
+  if (state_->feeds_back) ++p.moved_on;
   state_->context().end_run();
   return frame.values[static_cast<std::size_t>(compiled.program.output)];
 }
@@ -331,6 +338,7 @@ std::vector<std::int32_t> Session::fed_back(PreparedBatch& prepared) {
 
 void Session::rewind(PreparedBatch& prepared) {
   if (prepared.state_->placed) prepared.state_->placed->rewind();
+  prepared.state_->moved_on = 0;
 }
 
 void Session::run_body(const Batch& batch, const RunHooks& hooks) {

@@ -195,6 +195,9 @@ TEST_P(OnDevice, DecodingInSixteenBitsIsThatOfStepsWithoutFusions) {
       ASSERT_LE(relative_error(got, wanted), tolerance) << format << ", position " << i;
       batch.ids = fused.fed_back(prepared);
     }
+    EXPECT_THROW(fused.submit(prepared), Error);  // beyond the cache
+    fused.rewind(prepared);
+    fused.submit(prepared);
   }
 }
 

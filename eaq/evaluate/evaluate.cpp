@@ -94,6 +94,8 @@ std::vector<Quality> evaluate_classification(std::span<const std::shared_ptr<con
       [](Quality& q, const TokenBatch&, std::int64_t, std::int32_t label, const RowOutcome& outcome) {
         // An answer that is not a number is no answer, whatever its argmax.
         q.item_correct.push_back(outcome.argmax == label && outcome.non_finite == 0);
+        q.item_nll.push_back(outcome.nll);
+        q.item_tokens.push_back(1);
         q.item_kl.push_back(outcome.kl);
       });
   for (Quality& q : qualities) {
@@ -117,10 +119,13 @@ std::vector<Quality> evaluate_perplexity(std::span<const std::shared_ptr<const P
             next[static_cast<std::size_t>(r)] = batch.ids[static_cast<std::size_t>(r) + 1];
         return next;
       },
-      [](Quality& q, const TokenBatch& batch, std::int64_t, std::int32_t, const RowOutcome& outcome) {
+      [](Quality& q, const TokenBatch& batch, std::int64_t, std::int32_t target, const RowOutcome& outcome) {
         const auto index = static_cast<std::size_t>(batch.first);
-        if (q.item_nll.size() <= index)
+        if (q.item_nll.size() <= index) {
           q.item_nll.resize(index + 1), q.item_tokens.resize(index + 1), q.item_kl.resize(index + 1);
+          q.item_hits.resize(index + 1);
+        }
+        q.item_hits[index] += outcome.argmax == target && outcome.non_finite == 0 ? 1 : 0;
         q.item_nll[index] += outcome.nll;
         q.item_kl[index] += outcome.kl;
         ++q.item_tokens[index];
@@ -149,16 +154,25 @@ Discordant discordant(const Quality& a, const Quality& b) {
 
 }  // namespace
 
+namespace {
+
+// Per window, as numbers per predicted token.
+Interval change_by_window(const Quality& b, const std::vector<double>& before, const std::vector<double>& after) {
+  if (before.size() == 1) return t_interval(std::vector{after[0] - before[0]});
+  return paired_interval(before, after, weights_of(b));
+}
+
+}  // namespace
+
 Interval accuracy_change(const Quality& a, const Quality& b) {
+  if (a.metric != "accuracy")
+    return change_by_window(b, per_token(a, {a.item_hits.begin(), a.item_hits.end()}),
+                            per_token(b, {b.item_hits.begin(), b.item_hits.end()}));
   const Discordant d = discordant(a, b);
   return paired_accuracy_interval(d.lost, d.gained, b.n);
 }
 
-Interval nll_change(const Quality& a, const Quality& b) {
-  const std::vector<double> before = mean_nll(a), after = mean_nll(b);
-  if (before.size() == 1) return t_interval(std::vector{after[0] - before[0]});
-  return paired_interval(before, after, weights_of(b));
-}
+Interval nll_change(const Quality& a, const Quality& b) { return change_by_window(b, mean_nll(a), mean_nll(b)); }
 
 Interval divergence(const Quality& q) {
   if (q.metric == "accuracy" || q.item_kl.size() == 1)

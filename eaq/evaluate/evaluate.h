@@ -32,8 +32,9 @@ struct Quality {
   std::int64_t nan_inf = 0;               ///< non-finite logits
   std::vector<SiteRange> ranges;          ///< from a sample of the data
   std::vector<bool> item_correct;         ///< per sentence
-  std::vector<double> item_nll;           ///< per window, summed over its predicted tokens
-  std::vector<std::int64_t> item_tokens;  ///< predicted tokens per window
+  std::vector<double> item_nll;           ///< per sentence, of its label; per window, summed over its predicted tokens
+  std::vector<std::int64_t> item_tokens;  ///< predicted tokens per window; of a sentence 1
+  std::vector<std::int64_t> item_hits;    ///< per window: predicted tokens that were the likeliest
   std::vector<double> item_kl;            ///< per sentence, or per window summed over its predicted tokens; 0 without a reference
 };
 
@@ -60,9 +61,9 @@ struct QualityDelta {
 };
 QualityDelta quality_delta(const Quality& a, const Quality& b);
 
-/// What `b` changed against `a`, each with its 95 % interval: right answers (a fraction, paired by sentence), or nats per
-/// predicted token (paired by window); and `q`'s divergence from its reference per sentence or predicted token. Of a single item
-/// the interval is without end.
+/// What `b` changed against `a`, each with its 95 % interval: right answers (a fraction of sentences, or of predicted tokens that
+/// were the likeliest) and nats per sentence or predicted token, paired by sentence or window; and `q`'s divergence from its
+/// reference per sentence or predicted token. Of a single item the interval is without end.
 Interval accuracy_change(const Quality& a, const Quality& b);
 Interval nll_change(const Quality& a, const Quality& b);
 Interval divergence(const Quality& q);

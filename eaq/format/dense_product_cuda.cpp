@@ -5,6 +5,7 @@
 #include <numeric>
 #include <set>
 
+#include "eaq/format/reported.h"
 #include "eaq/kernel/cuda.h"
 
 namespace eaq {
@@ -15,6 +16,11 @@ using kernel_cuda::CudaContext;
 
 constexpr std::int64_t step = 8;  // 16 bytes of 16-bit elements: what fast products ask of rows
 std::int64_t up(std::int64_t n) { return (n + step - 1) / step * step; }
+
+// Kernels that multiply in f32 whatever they read: bound by memory, or there to be right.
+bool widens(const std::string& kernel) {
+  return kernel == "eaq one row" || kernel == "eaq few rows" || kernel == "eaq plain product";
+}
 
 class DenseProduct final : public Product {
  public:
@@ -86,13 +92,15 @@ class DenseProduct final : public Product {
   }
   std::size_t bytes() const override { return memory_.size() + sums_.size(); }
   KernelReport report() const override {
-    KernelReport report{.kernels = {},
-                        .storage = std::string(row_.storage_name),
-                        .arithmetic = std::string(row_.arithmetic_name),
-                        .emulated = false};
+    KernelReport report{.kernels = {}, .storage = std::string(row_.storage_name), .arithmetic = {}, .emulated = false};
     const std::lock_guard lock(mutex_);
     report.kernels.assign(kernels_.begin(), kernels_.end());
+    report.arithmetic = arithmetic_of(report.kernels, row_.arithmetic_name, widens);
     return report;
+  }
+  void begin_report() const override {
+    const std::lock_guard lock(mutex_);
+    kernels_.clear();
   }
 
  private:

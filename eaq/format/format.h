@@ -47,7 +47,8 @@ class Product {
   /// Whether run() can do what is left of the norm behind the product, by sums of the input's rows (Epilogue::input_moments).
   virtual bool norms_behind(const Matrix& /*x*/, const Matrix& /*y*/) const { return false; }
   virtual std::size_t bytes() const = 0;    ///< resident bytes of the packed weight
-  virtual KernelReport report() const = 0;  ///< from what has run so far
+  virtual KernelReport report() const = 0;  ///< from what has run so far, or since
+  virtual void begin_report() const {}      ///< this call; nothing may be running
 };
 
 enum class SupportLevel {

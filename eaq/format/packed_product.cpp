@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "eaq/format/reported.h"
+
 namespace eaq {
 namespace {
 
@@ -18,13 +20,14 @@ class PackedProduct final : public Product {
   }
   void row(std::int64_t n, float* out) const override { packed_.unpack(n, out); }
   std::size_t bytes() const override { return packed_.bytes(); }
+  void begin_report() const override { packed_.forget_kernels(); }
   KernelReport report() const override {
     // Values rounded to 16 bits that are neither kept nor multiplied in 16 bits are that format's values alone.
     const bool emulated = plan_.storage == DType::f32 && plan_.operands != DType::f32 && plan_.arithmetic == Arithmetic::f32;
-    return {.kernels = packed_.kernels(),
-            .storage = storage_,
-            .arithmetic = std::string(name_of(plan_.arithmetic)),
-            .emulated = emulated};
+    KernelReport report{.kernels = packed_.kernels(), .storage = storage_, .arithmetic = {}, .emulated = emulated};
+    const auto widens = [](const std::string& kernel) { return kernel.ends_with("widened to f32"); };
+    report.arithmetic = arithmetic_of(report.kernels, name_of(plan_.arithmetic), widens);
+    return report;
   }
 
  private:

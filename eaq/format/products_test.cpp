@@ -216,6 +216,25 @@ TEST_P(Products, ReportWhatRanAndNothingBefore) {
   }
 }
 
+// A single row may be multiplied otherwise than many are.
+TEST_P(Products, ReportTheArithmeticOfWhatRanSince) {
+  Case many(format(), 3, 70, 65), one(format(), 1, 70, 65);
+  fill_normal(many), fill_normal(one);
+  const auto product = make(many.linear());
+  const Owned y(DType::f32, many.m, many.n), row(DType::f32, 1, many.n);
+  product->run(context_, one.x->matrix, row.matrix, {});
+  const KernelReport first = product->report();
+  ASSERT_EQ(first.kernels.size(), 1u);
+  EXPECT_NE(first.kernels[0].find(first.arithmetic), std::string::npos) << first.kernels[0];
+  EXPECT_EQ(first.arithmetic == "f32", first.kernels[0].ends_with("f32")) << first.kernels[0];
+  product->begin_report();
+  EXPECT_TRUE(product->report().kernels.empty());
+  product->run(context_, many.x->matrix, y.matrix, {});
+  const std::string second = product->report().arithmetic;
+  product->run(context_, one.x->matrix, row.matrix, {});
+  EXPECT_EQ(product->report().arithmetic, first.arithmetic == second ? second : second + "+" + first.arithmetic);
+}
+
 TEST_P(Products, HoldTheWeightOnce) {
   const std::int64_t n = 1000, k = 900;
   Case c(format(), 1, n, k);

@@ -106,6 +106,20 @@ class ExecutionContext {
   std::vector<Seconds> passed_;
 };
 
+/// What a parallel loop does, by reference: the callable outlives the call that it is given to, and nothing is allocated for it.
+class LoopBody {
+ public:
+  template <class Callable>
+  LoopBody(const Callable& body)  // implicit, as a lambda is given where it is written
+      : object_(&body),
+        call_([](const void* object, std::int64_t task, int thread) { (*static_cast<const Callable*>(object))(task, thread); }) {}
+  void operator()(std::int64_t task, int thread) const { call_(object_, task, thread); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, std::int64_t, int);
+};
+
 /// A CPU and the threads that may be used on it.
 class CpuContext : public ExecutionContext {
  public:
@@ -121,7 +135,7 @@ class CpuContext : public ExecutionContext {
   /// Runs `body(task, thread)` for every task in [0, tasks), on all threads, the caller's included; tasks are handed out in order
   /// as threads become free. Costs microseconds. Not reentrant (Error{bug}), and one caller at a time. After an exception from a
   /// task no further tasks are begun; it is rethrown here when those under way have ended.
-  void parallel(std::int64_t tasks, const std::function<void(std::int64_t task, int thread)>& body);
+  void parallel(std::int64_t tasks, const LoopBody& body);
   /// Scratch memory of one thread (64-byte aligned), kept between calls; grows when asked for more than before.
   std::byte* scratch(int thread, std::size_t bytes);
   /// Scratch shared by all threads within one primitive.
@@ -164,6 +178,10 @@ struct LayerNorm {
 };
 void layer_norm(CpuContext&, const LayerNorm&, const Matrix& x, const Matrix& y, const Matrix* add = nullptr,
                 const Matrix* sum = nullptr);
+
+/// y = a + b, and of that with `norm` the layer norm, by the thread that calls it, which may be within a task. `scratch`: of one
+/// row, y.cols floats and 64 bytes.
+void add_rows(const LayerNorm* norm, const Matrix& a, const Matrix& b, const Matrix& y, std::byte* scratch);
 
 /// Converts between f32, bf16 and f16, rounding to nearest even.
 void convert(CpuContext&, const Matrix& x, const Matrix& y);
@@ -319,7 +337,8 @@ class PackedWeight {
 
   const PanelLayout& layout() const;
   std::size_t bytes() const;                 ///< panels and scales
-  std::vector<std::string> kernels() const;  ///< names of those that have run
+  std::vector<std::string> kernels() const;  ///< names of those that have run, or have since
+  void forget_kernels() const;               ///< this call; nothing may be running
 
  private:
   struct State;

@@ -19,10 +19,10 @@ namespace eaq {
 ///
 /// `idle_W` is the device's idle power where it was measured: it then is the static power, and only the two others are fitted. A
 /// device at its power cap draws the same in every row, so that there a fit would take all of the cap for static.
-std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites, std::optional<double> idle_W = {});
-
-/// Sets bound_by of each row that has a time: the largest of its three terms, "static", "arithmetic" or "memory".
-void name_bounds(std::span<SiteRecord> sites, const RooflineRecord& roofline);
+///
+/// Sets bound_by of each row that has a time to the largest of its three terms, "static", "arithmetic" or "memory", where 95 % of
+/// the resamples agree on it; it is empty where they do not, and in all rows where a term cannot be told from the others.
+std::optional<RooflineRecord> fit_roofline(std::span<SiteRecord> sites, std::optional<double> idle_W = {});
 
 /// Between mJ, time_ms, parameters, bytes, flops, "kl FORMAT" of every format seen and "kl ablated", over the rows that carry
 /// weights and have all of them; a column that fewer than half of these rows (or fewer than 4) have is left out. Nothing where
@@ -42,17 +42,19 @@ inline constexpr double whole_loss_nats = 0.01;
 inline constexpr double accuracy_margin = 0.01;
 
 /// For each group of sites and each format that its impact is known in:
-/// - "quantise": fewer bytes are stored than in fp32 (which impact is against), the sum over the group's sites of KL and of the
-/// nll lost has an interval that ends below
-///   the group's part of whole_loss_nats, and no site's accuracy can have lost more than accuracy_margin, nor is a loss of
-///   accuracy shown;
+/// - "quantise": the device has a kernel for the format, fewer bytes are stored than in fp32 (which impact is against), of weights
+///   that two groups share because both are quantised; the sum over the group's sites of KL and of the nll lost has an interval
+///   that ends below the group's part of whole_loss_nats, and no site's accuracy can have lost more than accuracy_margin, nor is
+///   a loss of accuracy shown;
 /// - "keep": not so, and a loss is shown: the interval of nll lost or of a site's accuracy lies wholly on the bad side, or that
-/// of
-///   KL wholly above the group's part;
-/// - "no difference shown": neither, or the format saves nothing, or some site of the group was not judged.
+///   of KL wholly above the group's part;
+/// - "no difference shown": neither, or the format saves nothing here, or some site of the group was not judged.
 /// Single changes add up only to first order; intervals of a sum are sums of ends, as all sites meet the same items. Each group
 /// in each format is a test of its own: intervals are widened to Bonferroni's level over all of them.
 std::vector<GuidelineRecord> guidelines(const Profile& profile);
+
+/// All of these, from a profile's rows and figures: its roofline, correlations, guidelines and claims.
+void conclude(Profile& profile);
 
 /// What the original study says, held against this profile (and a study, where there is one): "confirmed" means its direction,
 /// shown at 95 %; its figures are of a Tesla T4, so the evidence says by how much this differs.

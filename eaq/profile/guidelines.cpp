@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "eaq/format/format.h"
@@ -41,7 +42,9 @@ struct Case {
   std::optional<Interval> accuracy;  // of the site for which it says the worst
   bool accuracy_bounded = true;
   std::int64_t flips = 0, n = 0;
-  bool emulated = false;
+  bool emulated = false, classifies = false;
+  std::string shares_with;  // the group that its weights are those of, too
+  bool harmless = false;    // every interval ends within what the group may lose
 };
 
 std::optional<double> bits_of(const std::string& format) {
@@ -49,15 +52,20 @@ std::optional<double> bits_of(const std::string& format) {
   return found != nullptr ? std::optional(found->traits().bits_per_weight) : std::nullopt;
 }
 
+// Where both are known, a classifier is judged by its accuracy and a language model by its nll: a loss in what it is not for
+// would be shown long before it matters.
+bool counts_accuracy(const ImpactRecord& i, bool classifies) { return i.accuracy_delta && (classifies || !i.delta_nll); }
+bool counts_nll(const ImpactRecord& i, bool classifies) { return i.delta_nll && (!classifies || !i.accuracy_delta); }
+
 void judge(Case& one, double widening) {
   for (const SiteRecord* row : one.rows) {
     const ImpactRecord& impact = row->impact.at(one.format);
     one.kl.add(impact.kl, widening);
-    if (impact.delta_nll) {
+    if (counts_nll(impact, one.classifies)) {
       if (!one.nll) one.nll.emplace();
       one.nll->add(*impact.delta_nll, widening);
     }
-    if (impact.accuracy_delta) {
+    if (counts_accuracy(impact, one.classifies)) {
       Sum alone;
       alone.add(*impact.accuracy_delta, widening);
       one.accuracy_bounded = one.accuracy_bounded && alone.bounded;
@@ -71,8 +79,10 @@ void judge(Case& one, double widening) {
 
 bool accuracy_is_lost(const Case& one, double widening) {
   return std::any_of(one.rows.begin(), one.rows.end(), [&](const SiteRecord* row) {
-    const auto& delta = row->impact.at(one.format).accuracy_delta;
-    return delta && delta->ci95 && delta->mean + (delta->ci95->second - delta->mean) * widening < 0;
+    const ImpactRecord& impact = row->impact.at(one.format);
+    const auto& delta = impact.accuracy_delta;
+    return counts_accuracy(impact, one.classifies) && delta->ci95 &&
+           delta->mean + (delta->ci95->second - delta->mean) * widening < 0;
   });
 }
 
@@ -85,27 +95,36 @@ std::optional<std::pair<double, double>> sizes(const Case& one) {
   return std::pair(parameters * 32 / 8 / 1048576, parameters * *to / 8 / 1048576);
 }
 
+bool is_harmless(const Case& one, double part, double widening) {
+  return one.rows.size() == one.of && one.kl.bounded && (!one.nll || one.nll->bounded) && one.accuracy_bounded &&
+         one.kl.value.high <= part && (!one.nll || one.nll->value.high <= part) &&
+         (!one.accuracy || one.accuracy->low >= -accuracy_margin) && !accuracy_is_lost(one, widening);
+}
+
 struct Decision {
   const char* advice;
   std::string why;
 };
 
-Decision decide(const Case& one, double part, double widening) {
-  const auto saved = sizes(one);
-  const bool saves = !saved || saved->second < saved->first;
-  const bool whole = one.rows.size() == one.of && one.kl.bounded && (!one.nll || one.nll->bounded) && one.accuracy_bounded;
+// `partner`: whoever shares its weights, in the same format. Each alone would be stored beside the other.
+Decision decide(const Case& one, const Case* partner, double part, double widening) {
+  constexpr const char* open = "no difference shown";
+  const auto size = sizes(one);
+  if (one.harmless && one.emulated) return {open, "harmless, but no kernel of the format is here: nothing would be saved"};
+  if (one.harmless && size && size->second >= size->first)
+    return {open, "harmless, but it stores no fewer bytes and joules were measured in one format alone"};
+  if (one.harmless && !one.shares_with.empty() && (partner == nullptr || !partner->harmless))
+    return {open, "harmless, but " + one.shares_with + " has the same weights and would keep its own beside these"};
+  if (one.harmless && !one.shares_with.empty())
+    return {"quantise", "every interval ends within what the group may lose, together with " + one.shares_with +
+                            ", which has the same weights"};
+  if (one.harmless) return {"quantise", "every interval ends within what the group may lose"};
   const bool accuracy_lost = accuracy_is_lost(one, widening);
-  const bool harmless = whole && one.kl.value.high <= part && (!one.nll || one.nll->value.high <= part) &&
-                        (!one.accuracy || one.accuracy->low >= -accuracy_margin) && !accuracy_lost;
-  if (harmless && saves) return {"quantise", "every interval ends within what the group may lose"};
-  if (harmless)
-    return {"no difference shown", "harmless, but it stores no fewer bytes and joules were measured in one format alone"};
   if (accuracy_lost) return {"keep", "a loss of accuracy is shown"};
   if (one.nll && one.nll->bounded && one.nll->value.low > 0) return {"keep", "a loss of nll is shown, and it may be too large"};
   if (one.kl.bounded && one.kl.value.low > part) return {"keep", "its KL is shown to be beyond what the group may lose"};
-  if (one.rows.size() < one.of)
-    return {"no difference shown", fmt::format("{} of {} sites were judged", one.rows.size(), one.of)};
-  return {"no difference shown", "no loss is shown, nor that it is small enough: more data would tell"};
+  if (one.rows.size() < one.of) return {open, fmt::format("{} of {} sites were judged", one.rows.size(), one.of)};
+  return {open, "no loss is shown, nor that it is small enough: more data would tell"};
 }
 
 std::string evidence(const Case& one, double part, const Decision& decision, bool joules) {
@@ -125,15 +144,25 @@ std::string evidence(const Case& one, double part, const Decision& decision, boo
                         one.accuracy->low * 100, one.accuracy->high * 100);
   text += fmt::format(", {} flips of {}", one.flips, one.n);
   if (one.rows.size() > 1) text += fmt::format(" x {}", one.rows.size());
-  for (const SiteRecord* row : one.rows)
-    if (std::any_of(row->notes.begin(), row->notes.end(),
-                    [](const std::string& n) { return n.starts_with("shares its weights"); }))
-      text += "; it shares its weights, so a format of its own is stored beside them";
-  if (one.emulated) text += "; emulated here, so nothing is saved on this device";
+  if (one.emulated) text += "; emulated";
   return text;
 }
 
+// Groups whose weights are also another's, both ways, by the rows' own notes.
+std::map<std::string, std::string> partners_of(const Profile& profile) {
+  const std::string note = "shares its weights with ";
+  std::map<std::string, std::string> partners;
+  for (const SiteRecord& row : profile.sites)
+    for (const std::string& n : row.notes)
+      if (n.starts_with(note)) {
+        const std::string here = group_of(row.site), there = group_of(n.substr(note.size()));
+        partners[here] = there, partners[there] = here;
+      }
+  return partners;
+}
+
 std::vector<Case> cases_of(const Profile& profile) {
+  const std::map<std::string, std::string> partners = partners_of(profile);
   std::set<std::string> all_formats;
   for (const SiteRecord& row : profile.sites)
     for (const auto& [format, impact] : row.impact)
@@ -146,6 +175,8 @@ std::vector<Case> cases_of(const Profile& profile) {
   for (const std::string& format : all_formats)
     for (const std::string& group : groups) {
       Case one{group, format, {}};
+      one.classifies = profile.run.unit == "sentence";
+      if (const auto partner = partners.find(group); partner != partners.end()) one.shares_with = partner->second;
       for (const SiteRecord& row : profile.sites) {
         if (group_of(row.site) != group) continue;
         if (row.parameters > 0) ++one.of;
@@ -165,13 +196,20 @@ std::vector<GuidelineRecord> guidelines(const Profile& profile) {
       normal_quantile(1 - 0.025 / static_cast<double>(cases.size())) / normal_quantile(0.975);  // Bonferroni's level
   const bool joules =
       std::any_of(profile.sites.begin(), profile.sites.end(), [](const SiteRecord& s) { return joules_of(s).has_value(); });
-  std::vector<GuidelineRecord> advice;
+  const auto part_of = [&](const Case& one) {
+    const auto groups = std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return c.format == one.format; });
+    return whole_loss_nats / static_cast<double>(groups);
+  };
   for (Case& one : cases) {
     judge(one, widening);
-    const auto groups = std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return c.format == one.format; });
-    const double part = whole_loss_nats / static_cast<double>(groups);
-    const Decision decision = decide(one, part, widening);
-    advice.push_back({one.group, one.format, decision.advice, evidence(one, part, decision, joules)});
+    one.harmless = is_harmless(one, part_of(one), widening);
+  }
+  std::vector<GuidelineRecord> advice;
+  for (const Case& one : cases) {
+    const auto partner = std::find_if(cases.begin(), cases.end(),
+                                      [&](const Case& c) { return c.format == one.format && c.group == one.shares_with; });
+    const Decision decision = decide(one, partner != cases.end() ? &*partner : nullptr, part_of(one), widening);
+    advice.push_back({one.group, one.format, decision.advice, evidence(one, part_of(one), decision, joules)});
   }
   return advice;
 }

@@ -79,6 +79,15 @@ TEST(Guidelines, ALossOfAccuracyIsEnoughToKeep) {
   EXPECT_EQ(of(guidelines(with(fine, coarse)), qkv).advice, "no difference shown");
 }
 
+TEST(Guidelines, JudgeALanguageModelByItsNllAndAClassifierByItsAccuracy) {
+  ImpactRecord impact = language(1e-5, 0, 1e-5);
+  impact.accuracy_delta = figure(-1e-4, 5e-5);  // shown, and nothing to a language model
+  Profile p = with(impact, impact);
+  EXPECT_EQ(of(guidelines(p), fc).advice, "quantise");
+  p.run.unit = "sentence";
+  EXPECT_EQ(of(guidelines(p), fc).advice, "keep");
+}
+
 TEST(Guidelines, NeedEverySiteOfAGroup) {
   Profile p = with(language(1e-5, 0, 1e-5), language(1e-5, 0, 1e-5));
   std::find_if(p.sites.begin(), p.sites.end(), [](const SiteRecord& s) { return group_of(s.site) == fc; })->impact.clear();
@@ -107,11 +116,31 @@ TEST(Guidelines, MoreTestsAskForMoreEvidence) {
   for (const GuidelineRecord& g : guidelines(p)) EXPECT_EQ(g.advice, "no difference shown");
 }
 
-TEST(Guidelines, AHeadThatSharesItsWeightsIsStoredASecondTime) {
+TEST(Guidelines, WeightsThatTwoShareAreSavedWhereBothAreQuantised) {
+  const ImpactRecord harmless = language(1e-5, 0, 1e-5), costly = language(5e-2, 4e-2, 1e-3);
   Profile p = gpt2(1);
-  p.sites.back().impact["int8"] = language(1e-5, 0, 1e-5);
-  p.sites.back().notes = {"shares its weights with transformer.wte"};
-  EXPECT_NE(guidelines(p)[0].evidence.find("stored beside them"), std::string::npos) << guidelines(p)[0].evidence;
+  SiteRecord &embedding = p.sites.front(), &head = p.sites.back();
+  head.notes = {"shares its weights with transformer.wte"};
+  head.impact["int8"] = harmless;
+  EXPECT_EQ(of(guidelines(p), "lm_head").advice, "no difference shown");
+  EXPECT_NE(of(guidelines(p), "lm_head").evidence.find("would keep its own"), std::string::npos);
+  embedding.impact["int8"] = costly;
+  EXPECT_EQ(of(guidelines(p), "lm_head").advice, "no difference shown");
+  EXPECT_EQ(of(guidelines(p), "transformer.wte").advice, "keep");
+  embedding.impact["int8"] = harmless;
+  EXPECT_EQ(of(guidelines(p), "lm_head").advice, "quantise");
+  EXPECT_EQ(of(guidelines(p), "transformer.wte").advice, "quantise");
+  head.impact["int8"] = costly;
+  EXPECT_EQ(of(guidelines(p), "transformer.wte").advice, "no difference shown");
+}
+
+TEST(Guidelines, AFormatWithoutAKernelHereIsNotAdvised) {
+  ImpactRecord harmless = language(1e-5, 0, 1e-5), costly = language(5e-2, 4e-2, 1e-3);
+  harmless.emulated = costly.emulated = true;
+  const auto found = guidelines(with(harmless, costly));
+  EXPECT_EQ(of(found, fc).advice, "no difference shown");
+  EXPECT_NE(of(found, fc).evidence.find("no kernel"), std::string::npos) << of(found, fc).evidence;
+  EXPECT_EQ(of(found, qkv).advice, "keep");
 }
 
 TEST(Guidelines, EvidenceHasTheFigures) {

@@ -13,10 +13,8 @@ struct Change {
 Impact impact_of(const Change& change, const Quality& reference, const Quality& changed) {
   Impact impact{.site = change.site, .format = change.format, .n = changed.n, .kl = divergence(changed)};
   impact.flips = changed.flips.value_or(0);
-  if (changed.metric == "accuracy")
-    impact.accuracy_delta = accuracy_change(reference, changed);
-  else
-    impact.delta_nll = nll_change(reference, changed);
+  impact.accuracy_delta = accuracy_change(reference, changed);
+  impact.delta_nll = nll_change(reference, changed);
   return impact;
 }
 

@@ -49,7 +49,7 @@ TEST(Impact, OfASiteInTheReferencesOwnFormatIsNothing) {
       EXPECT_EQ(impact.flips, 0) << impact.site;
       EXPECT_EQ(impact.delta_nll.value_or(Interval{}).mean, 0) << impact.site;
       EXPECT_EQ(impact.accuracy_delta.value_or(Interval{}).mean, 0) << impact.site;
-      EXPECT_NE(impact.delta_nll.has_value(), impact.accuracy_delta.has_value()) << impact.site;
+      EXPECT_TRUE(impact.delta_nll && impact.accuracy_delta) << impact.site;
     }
   }
 }
@@ -73,6 +73,22 @@ TEST(Impact, IsWhatARecipeWithThatSiteChangedLoses) {
   ASSERT_TRUE(one->delta_nll);
   const double log_ratio = std::log(q[1].value) - std::log(q[0].value);
   EXPECT_NEAR(one->delta_nll->mean, log_ratio, 1e-9);
+  std::int64_t gained = 0;
+  for (std::size_t w = 0; w < judged.windows.size(); ++w) gained += q[1].item_hits[w] - q[0].item_hits[w];
+  EXPECT_NEAR(one->accuracy_delta.value().mean, static_cast<double>(gained) / static_cast<double>(one->n), 1e-12);
+}
+
+TEST(Impact, OfAClassifierIsToldByItsLabelsToo) {
+  const Judged judged("tiny-distilbert");
+  const std::string site = "classifier";
+  const std::vector<Impact> found =
+      judged.with({.ablations = true, .is_known = [&](const auto& one, const auto&) { return one != site; }});
+  ASSERT_EQ(found.size(), 1u);
+  const Quality fp32 = evaluate_classification(std::vector{judged.fp32}, judged.sentences, {}, false)[0];
+  double nll = 0;
+  for (const double one : fp32.item_nll) nll += one / static_cast<double>(fp32.n);
+  // Without it both answers are as likely.
+  EXPECT_NEAR(found[0].delta_nll.value().mean, std::log(2.0) - nll, 1e-4);
 }
 
 TEST(Impact, ACoarserFormatOfTheSameSiteLosesMore) {

@@ -109,9 +109,9 @@ struct Impact {
   std::int64_t n = 0;        ///< sentences or predicted tokens judged
   Interval kl;               ///< KL(reference || this), nats per sentence or predicted token; 95 % over sentences or windows
   std::int64_t flips = 0;    ///< another argmax than the reference's
-  /// Language models: nats per predicted token, this less the reference, paired by window.
+  /// Nats per predicted token (paired by window) or of a sentence's label (paired by sentence), this less the reference.
   std::optional<Interval> delta_nll;
-  /// Classifiers: fraction of right answers, this less the reference, paired by sentence.
+  /// Fraction of right answers, likewise; of a language model, of predicted tokens that were the likeliest.
   std::optional<Interval> accuracy_delta;
   bool emulated = false;  ///< the device has no kernel for the format: its values, by fp32 products
 };

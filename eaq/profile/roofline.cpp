@@ -21,12 +21,14 @@ struct Observation {
   double given = 0;  // joules that are known before the fit: idle power times time
 };
 
+Terms terms_of(const SiteRecord& row) { return {row.time_ms->mean * 1e-3, row.flops, row.bytes}; }
+
 std::vector<Observation> observations(std::span<const SiteRecord> sites, double idle_W) {
   std::vector<Observation> all;
   for (const SiteRecord& s : sites) {
     const std::optional<Figure>& mJ = joules_of(s);
     if (!mJ || !s.time_ms || !std::isfinite(mJ->mean) || !(s.time_ms->mean > 0)) continue;
-    Observation o{{s.time_ms->mean * 1e-3, s.flops, s.bytes}, mJ->mean * 1e-3, 0};
+    Observation o{terms_of(s), mJ->mean * 1e-3, 0};
     const double half = mJ->ci95 ? (mJ->ci95->second - mJ->ci95->first) / 2 : 0;
     if (std::isfinite(half)) o.error = half * 1e-3 / normal_quantile(0.975);
     o.given = idle_W * o.x[0];
@@ -154,21 +156,39 @@ double r_squared(std::span<const Observation> rows, const Terms& c) {
   return all > 0 ? 1 - left / all : std::nan("");
 }
 
-std::array<std::vector<double>, terms> resampled(const std::vector<Observation>& rows, unsigned kept) {
-  std::array<std::vector<double>, terms> values;
+std::vector<Terms> resampled(const std::vector<Observation>& rows, unsigned kept) {
+  std::vector<Terms> found;
   Rng rng(1);
   std::vector<Observation> drawn(rows.size());
   for (int i = 0; i < 1000; ++i) {
     for (Observation& o : drawn) o = rows[rng.below(rows.size())];
-    if (const auto f = fit(drawn, kept))
-      for (std::size_t a = 0; a < terms; ++a) values[a].push_back(f->c[a]);
+    if (const auto f = fit(drawn, kept)) found.push_back(f->c);
   }
-  return values;
+  return found;
+}
+
+constexpr std::size_t fewest_resamples = 100;
+
+// A row's largest term, where nineteen of twenty resamples agree on it.
+std::string bound_of(const SiteRecord& row, const std::vector<Terms>& resamples, std::optional<double> idle_W) {
+  constexpr std::array<const char*, terms> names{"static", "arithmetic", "memory"};
+  constexpr double sure = 0.95;
+  if (!row.time_ms || resamples.size() < fewest_resamples) return "";
+  const Terms x = terms_of(row);
+  std::array<std::size_t, terms> largest{};
+  for (const Terms& c : resamples) {
+    const Terms joules{(idle_W ? *idle_W : c[0]) * x[0], c[1] * x[1], c[2] * x[2]};
+    ++largest[static_cast<std::size_t>(std::max_element(joules.begin(), joules.end()) - joules.begin())];
+  }
+  for (std::size_t a = 0; a < terms; ++a)
+    if (static_cast<double>(largest[a]) >= sure * static_cast<double>(resamples.size())) return names[a];
+  return "";
 }
 
 }  // namespace
 
-std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites, std::optional<double> idle_W) {
+std::optional<RooflineRecord> fit_roofline(std::span<SiteRecord> sites, std::optional<double> idle_W) {
+  for (SiteRecord& row : sites) row.bound_by.clear();
   const std::vector<Observation> rows = observations(sites, idle_W.value_or(0));
   if (rows.size() < terms + 1) return std::nullopt;
   constexpr unsigned time = 1, all_terms = 7;
@@ -176,11 +196,12 @@ std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites, st
   const std::optional<Fit> best = fit(rows, idle_W ? std::optional(unknown) : std::nullopt);
   if (!best) return std::nullopt;
   const unsigned kept = distinguishable(rows, best->weight, unknown);
-  const auto values = resampled(rows, kept);
+  const std::vector<Terms> resamples = resampled(rows, kept);
 
   RooflineRecord record;
   const std::array<std::pair<Figure*, double>, terms> figures{
       {{&record.static_W, 1}, {&record.pJ_per_flop, 1e12}, {&record.pJ_per_byte, 1e12}}};
+  bool told_apart = true;
   for (std::size_t a = 0; a < terms; ++a) {
     const auto& [figure, unit] = figures[a];
     figure->mean = best->c[a] * unit;
@@ -189,21 +210,17 @@ std::optional<RooflineRecord> fit_roofline(std::span<const SiteRecord> sites, st
       record.notes.emplace_back("static power is the idle power measured between the visits, with everything resident");
     } else if ((kept >> a & 1u) == 0) {
       record.notes.push_back(std::string(term_names[a]) + " cannot be told from the other terms in these rows, which carry it");
-    } else if (values[a].size() >= 100) {
-      figure->ci95 = {percentile(values[a], 0.025) * unit, percentile(values[a], 0.975) * unit};
+      told_apart = false;
+    } else if (resamples.size() >= fewest_resamples) {
+      std::vector<double> values;
+      for (const Terms& c : resamples) values.push_back(c[a]);
+      figure->ci95 = {percentile(values, 0.025) * unit, percentile(values, 0.975) * unit};
     }
   }
   record.r2 = r_squared(rows, best->c);
+  if (told_apart)
+    for (SiteRecord& row : sites) row.bound_by = bound_of(row, resamples, idle_W);
   return record;
-}
-
-void name_bounds(std::span<SiteRecord> sites, const RooflineRecord& r) {
-  for (SiteRecord& s : sites) {
-    if (!s.time_ms) continue;
-    const double idle = r.static_W.mean * s.time_ms->mean * 1e-3, arithmetic = r.pJ_per_flop.mean * s.flops * 1e-12,
-                 memory = r.pJ_per_byte.mean * s.bytes * 1e-12;
-    s.bound_by = idle >= arithmetic && idle >= memory ? "static" : arithmetic >= memory ? "arithmetic" : "memory";
-  }
 }
 
 }  // namespace eaq

@@ -30,8 +30,12 @@ std::vector<SiteRecord> rows_of(int count, double watts, double pj_flop, double 
   return rows;
 }
 
+std::optional<RooflineRecord> fitted(std::vector<SiteRecord> rows, std::optional<double> idle_W = {}) {
+  return fit_roofline(rows, idle_W);
+}
+
 TEST(Roofline, FindsTheTermsOfADeviceThatIsOne) {
-  const auto found = fit_roofline(rows_of(40, 100, 0.5, 60, 0, 1));
+  const auto found = fitted(rows_of(40, 100, 0.5, 60, 0, 1));
   ASSERT_TRUE(found);
   EXPECT_NEAR(found->static_W.mean, 100, 1e-6);
   EXPECT_NEAR(found->pJ_per_flop.mean, 0.5, 1e-8);
@@ -48,7 +52,7 @@ TEST(Roofline, AtAPowerCapStaticPowerIsTheIdlePowerAndNotTheCap) {
     s.time_ms = figure(spent / (700 - 130), 0);
     s.mJ = figure(700 * s.time_ms->mean, 0);
   }
-  const auto blind = fit_roofline(rows), found = fit_roofline(rows, 130);
+  const auto blind = fitted(rows), found = fitted(rows, 130);
   ASSERT_TRUE(blind && found);
   EXPECT_NEAR(blind->static_W.mean, 700, 1);
   EXPECT_EQ(found->static_W.mean, 130);
@@ -62,7 +66,7 @@ TEST(Roofline, AtAPowerCapStaticPowerIsTheIdlePowerAndNotTheCap) {
 TEST(Roofline, ItsIntervalsHoldTheTruthAboutAsOftenAsTheySay) {
   int held = 0, tries = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
-    const auto found = fit_roofline(rows_of(60, 100, 0.5, 60, 0.05, seed));
+    const auto found = fitted(rows_of(60, 100, 0.5, 60, 0.05, seed));
     ASSERT_TRUE(found && found->static_W.ci95 && found->pJ_per_flop.ci95 && found->pJ_per_byte.ci95);
     for (const auto& [f, truth] :
          {std::pair{found->static_W, 100.0}, std::pair{found->pJ_per_flop, 0.5}, std::pair{found->pJ_per_byte, 60.0}}) {
@@ -77,7 +81,7 @@ TEST(Roofline, NoTermIsBelowNothing) {
   // Joules that fall with bytes: the best plain fit has a negative term.
   auto rows = rows_of(30, 100, 0.5, 0, 0, 2);
   for (SiteRecord& s : rows) s.mJ = figure(s.mJ->mean - 5e-9 * s.bytes, 0);
-  const auto found = fit_roofline(rows);
+  const auto found = fitted(rows);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->pJ_per_byte.mean, 0);
   EXPECT_GE(found->static_W.mean, 0);
@@ -87,7 +91,7 @@ TEST(Roofline, NoTermIsBelowNothing) {
 TEST(Roofline, TermsThatCannotBeToldApartAreOne) {
   auto rows = rows_of(30, 0, 0.5, 60, 0, 3);
   for (SiteRecord& s : rows) s.flops = s.time_ms->mean * 1e10;
-  const auto found = fit_roofline(rows);
+  const auto found = fitted(rows);
   ASSERT_TRUE(found);
   ASSERT_EQ(found->notes.size(), 1u);
   EXPECT_NE(found->notes[0].find("flops"), std::string::npos) << found->notes[0];
@@ -96,24 +100,46 @@ TEST(Roofline, TermsThatCannotBeToldApartAreOne) {
 }
 
 TEST(Roofline, FourRowsAreTheFewest) {
-  EXPECT_TRUE(fit_roofline(rows_of(4, 100, 0.5, 60, 0, 4)));
-  EXPECT_FALSE(fit_roofline(rows_of(3, 100, 0.5, 60, 0, 4)));
+  EXPECT_TRUE(fitted(rows_of(4, 100, 0.5, 60, 0, 4)));
+  EXPECT_FALSE(fitted(rows_of(3, 100, 0.5, 60, 0, 4)));
   auto fused = rows_of(4, 100, 0.5, 60, 0, 4);
   fused[0].mJ.reset();
-  EXPECT_FALSE(fit_roofline(fused));
+  EXPECT_FALSE(fitted(fused));
 }
 
-TEST(Roofline, ABoundIsTheLargestTerm) {
-  std::vector<SiteRecord> rows = rows_of(4, 1, 1, 1, 0, 5);
-  for (SiteRecord& s : rows) s.time_ms = figure(1, 0), s.flops = 0, s.bytes = 0;
-  rows[1].flops = 1e12;
-  rows[2].bytes = 1e12;
-  rows[3].time_ms.reset();
-  name_bounds(rows, {{100, {}, {}}, {1, {}, {}}, {1, {}, {}}});
-  EXPECT_EQ(rows[0].bound_by, "static");
-  EXPECT_EQ(rows[1].bound_by, "arithmetic");
-  EXPECT_EQ(rows[2].bound_by, "memory");
-  EXPECT_EQ(rows[3].bound_by, "");
+// 100 W, 0.5 pJ a flop, 60 pJ a byte; three more rows of one kind each, and one in which two terms are alike.
+std::vector<SiteRecord> bounded(double noise) {
+  std::vector<SiteRecord> rows = rows_of(40, 100, 0.5, 60, noise, 5);
+  const auto add = [&](double ms, double flops, double bytes) {
+    SiteRecord s = row("of a kind", "linear", 1);
+    s.flops = flops, s.bytes = bytes;
+    s.time_ms = figure(ms, ms * 0.01);
+    s.mJ = figure(100 * ms + (0.5 * flops + 60 * bytes) * 1e-9, noise * 100);
+    rows.push_back(s);
+  };
+  add(5, 1e11, 1e6);
+  add(1, 5e12, 1e6);
+  add(1, 1e10, 5e10);
+  add(0.1, 1e12, 1e12 * 0.5 / 60);
+  return rows;
+}
+
+TEST(Roofline, ABoundIsTheLargestTermWhereResamplesAgree) {
+  auto rows = bounded(0.02);
+  rows.push_back(row("without time", "linear", 1));
+  ASSERT_TRUE(fit_roofline(rows));
+  EXPECT_EQ(rows[40].bound_by, "static");
+  EXPECT_EQ(rows[41].bound_by, "arithmetic");
+  EXPECT_EQ(rows[42].bound_by, "memory");
+  EXPECT_EQ(rows[43].bound_by, "");  // half of its joules are either's
+  EXPECT_EQ(rows[44].bound_by, "");
+}
+
+TEST(Roofline, NoBoundIsNamedWhereTermsCannotBeToldApart) {
+  auto rows = bounded(0.01);
+  for (SiteRecord& s : rows) s.flops = s.time_ms->mean * 1e10, s.bound_by = "memory";
+  ASSERT_TRUE(fit_roofline(rows));
+  for (const SiteRecord& s : rows) EXPECT_EQ(s.bound_by, "");
 }
 
 }  // namespace

@@ -188,6 +188,24 @@ std::string time_share_error(const Profile& profile) {
          ".";
 }
 
+std::string agreement_of_ways(const Profile& profile) {
+  int both = 0, agree = 0;
+  const auto half = [](const Figure& f) { return (f.ci95->second - f.ci95->first) / 2; };
+  for (const SiteRecord& row : profile.sites) {
+    if (!row.mJ || !row.mJ_in_place || !row.mJ->ci95 || !row.mJ_in_place->ci95) continue;
+    ++both;
+    if (std::abs(row.mJ->mean - row.mJ_in_place->mean) <= std::hypot(half(*row.mJ), half(*row.mJ_in_place))) ++agree;
+  }
+  if (both == 0) return {};
+  constexpr double expected = 0.95, clearly_fewer = 0.88;
+  return "Loops and in place agree, within both intervals, in " + std::to_string(agree) + " of " + std::to_string(both) +
+         " parts" +
+         (agree < clearly_fewer * both
+              ? " (" + with_decimals(100 * expected, 0) +
+                    " % would if scatter were all: what a step costs depends here on what it is repeated among)."
+              : ".");
+}
+
 std::vector<PartGroup> part_groups(const Profile& profile) {
   std::vector<PartGroup> groups;
   for (const SiteRecord& row : profile.sites) {

@@ -48,6 +48,7 @@ Lines additivity_lines(const Profile& profile) {
     if (a.error.ci95) line += " [" + signed_percent(a.error.ci95->first) + "," + signed_percent(a.error.ci95->second) + "]";
     lines.push_back(line + ".");
   }
+  if (const std::string agreement = agreement_of_ways(profile); !agreement.empty()) lines.push_back(agreement);
   return lines;
 }
 
@@ -67,13 +68,18 @@ Lines roofline_lines(const Profile& profile) {
   if (!profile.roofline) return {};
   const RooflineRecord& r = *profile.roofline;
   std::map<std::string, int> bounds;
+  int not_told = 0;
   for (const SiteRecord& row : profile.sites)
-    if (!row.bound_by.empty()) ++bounds[row.bound_by];
+    if (!row.bound_by.empty())
+      ++bounds[row.bound_by];
+    else if (row.time_ms)
+      ++not_told;
   std::string line = "Roofline: joules = " + coefficient(r.static_W, " W") + " x time + " + coefficient(r.pJ_per_flop, " pJ") +
                      " x flops + " + coefficient(r.pJ_per_byte, " pJ") + " x bytes, R2 " + with_decimals(r.r2, 3);
   std::string rows;
   for (const auto& [bound, count] : bounds)
     rows += (rows.empty() ? "; largest term: " : ", ") + bound + " in " + std::to_string(count);
+  if (not_told > 0) rows += (rows.empty() ? "; largest term: " : ", ") + std::string("not told in ") + std::to_string(not_told);
   if (r.r2 < 0.5) rows += " (a poor fit: this says little)";
   Lines lines{line + rows + "."};
   for (const std::string& note : r.notes) lines.push_back("Roofline: " + note + ".");
@@ -198,6 +204,8 @@ std::string fused_line(const Profile& profile) {
 Lines closing(const Profile& profile) {
   Lines lines;
   if (const std::string fused = fused_line(profile); !fused.empty()) lines.push_back(fused);
+  lines.emplace_back(steps_within_steps);
+  if (profile.manifest.protocol.name == "profile-unfused") lines.emplace_back(without_fusions);
   const std::vector<std::string> formats = impact_formats(profile);
   const bool emulated = std::any_of(profile.sites.begin(), profile.sites.end(), [](const SiteRecord& row) {
     return std::any_of(row.impact.begin(), row.impact.end(), [](const auto& one) { return one.second.emulated; });

@@ -101,6 +101,16 @@ TEST(ProfileText, SaysWhetherItAddsUpAndWhatTheBaselineGetsWrong) {
   EXPECT_TRUE(has(text, "mJ with kl int8 0.80 [0.60,0.90]")) << text;
 }
 
+TEST(ProfileText, SaysHowOftenTheTwoWaysAgree) {
+  Profile p = example(true);  // 10 % apart, each known to 2 %
+  EXPECT_TRUE(has(unwrapped(screen_profile(p)), "agree, within both intervals, in 0 of 26 parts (95 % would"));
+  for (std::size_t i = 0; i < p.sites.size(); ++i)
+    if (p.sites[i].mJ && i > 0) p.sites[i].mJ_in_place = p.sites[i].mJ;
+  EXPECT_TRUE(has(unwrapped(screen_profile(p)), "agree, within both intervals, in 25 of 26 parts."));
+  for (SiteRecord& row : p.sites) row.mJ_in_place.reset();
+  EXPECT_FALSE(has(screen_profile(p), "agree, within"));
+}
+
 TEST(ProfileText, AdviceAndClaimsAreShortOnTheScreenAndWholeInTheFile) {
   const std::string text = unwrapped(screen_profile(example(true)));
   EXPECT_TRUE(has(text, "int8 quantise: *.mlp.c_fc (60 % of the joules); keep: lm_head")) << text;

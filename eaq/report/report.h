@@ -139,9 +139,8 @@ struct PageInput {
   std::string no_power;  ///< why `power` is empty
 };
 PageInput page_input(std::string name, const Study& study, const SampleRecord& samples, std::span<const Visit> visits);
-/// Of a profile: what the meters said by each way ("loops") of weighing its parts.
-PageInput page_input(std::string name, const Profile& profile,
-                     const std::vector<std::pair<std::string, const SampleRecord*>>& samples);
+/// Of a profile: what the meters said by each way of weighing its parts is in the folder, samples-WAY.csv.zst.
+PageInput page_input(std::string name, const Profile& profile, const std::filesystem::path& folder);
 /// A study.json or profile.json, or the folder that holds one; power from samples.csv.zst and visits.csv (of a profile
 /// samples-WAY.csv.zst) beside it, where they are. Error{input} for anything else.
 PageInput read_page_input(const std::filesystem::path& path);
@@ -151,7 +150,9 @@ struct PageOptions {
   std::optional<double> grams_per_kWh;  ///< of CO2 equivalent
 };
 
-/// Everything as one HTML file that fetches nothing: tables, and charts where the build had the libraries for them.
+inline constexpr std::size_t most_page_bytes = 3'000'000;  ///< that opens at once on a phone
+/// Everything as one HTML file that fetches nothing: tables, and charts where the build had the libraries for them. Traces of
+/// power are thinned further where the page would be larger than that; tables are not, and very many results make a larger page.
 std::string html_page(const std::vector<PageInput>& results, const PageOptions& options);
 /// Why this program's pages have no charts; empty where they have.
 std::string_view page_charts_left_out();

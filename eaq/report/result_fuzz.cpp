@@ -15,7 +15,7 @@ void read_as_study(std::string_view text) {
 
 void read_as_profile(std::string_view text) {
   const eaq::Profile profile = eaq::profile_from_json(text, "fuzz");
-  if (!eaq::is_utf8(eaq::html_page({eaq::page_input("fuzz", profile, {})}, {}))) std::abort();
+  if (!eaq::is_utf8(eaq::html_page({eaq::page_input("fuzz", profile, "/nowhere")}, {}))) std::abort();
   eaq::screen_profile(profile), eaq::markdown_profile(profile), eaq::csv_sites(profile);
 }
 

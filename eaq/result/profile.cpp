@@ -74,10 +74,22 @@ void fields(A& a, GuidelineRecord& g) {
 }
 
 template <class A>
+void fields(A& a, PartRecord& p) {
+  a("what", p.what);
+  a("eaq", p.eaq);
+  a("commit", p.commit);
+  a("started", p.started);
+  a("seconds", p.seconds);
+  a("device", p.device);
+  a("command", p.command);
+}
+
+template <class A>
 void fields(A& a, Profile& p) {
   a.schema("eaq.profile/1");
   a("interrupted", p.interrupted);
   a("manifest", p.manifest);
+  a.some("parts", p.parts);
   a("run", p.run);
   a("sites", p.sites);
   a("additivity", p.additivity);

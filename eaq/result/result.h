@@ -187,8 +187,8 @@ struct ImpactRecord {
   std::int64_t n = 0;  ///< sentences or predicted tokens judged
   Figure kl;           ///< KL(as it was || this), nats
   std::int64_t flips = 0;
-  std::optional<Figure> delta_nll;       ///< language models: nats per predicted token
-  std::optional<Figure> accuracy_delta;  ///< classifiers: as a fraction
+  std::optional<Figure> delta_nll;       ///< nats per predicted token, or of a sentence's label
+  std::optional<Figure> accuracy_delta;  ///< as a fraction: of sentences, or of predicted tokens
   bool emulated = false;                 ///< the format has no kernel here: its values, by another format's products
 };
 
@@ -198,12 +198,12 @@ struct SiteRecord {
   std::string fused_into;  ///< the row it is one step with: its time and joules stand there, and this row has none
   std::int64_t parameters = 0;
   double bytes = 0, flops = 0;
-  std::optional<Figure> time_ms;               ///< by loops
-  std::optional<Figure> mJ;                    ///< by loops
-  std::optional<Figure> mJ_in_place;           ///< by regression over whole programs in which steps are doubled
-  std::optional<double> mJ_time_share;         ///< the baseline: its share of all steps' time, of the whole model's joules
-  std::optional<double> share;                 ///< of the sum of mJ; where there are no joules, of time
-  std::string bound_by;                        ///< "arithmetic", "memory" or "static": the largest of its terms in the roofline
+  std::optional<Figure> time_ms;        ///< by loops
+  std::optional<Figure> mJ;             ///< by loops
+  std::optional<Figure> mJ_in_place;    ///< by regression over whole programs in which steps are doubled
+  std::optional<double> mJ_time_share;  ///< the baseline: its share of all steps' time, of the whole model's joules
+  std::optional<double> share;          ///< of the sum of mJ; where there are no joules, of time
+  std::string bound_by;                 ///< "arithmetic", "memory" or "static": its largest term in the roofline; empty: not told
   std::map<std::string, ImpactRecord> impact;  ///< by format
   std::optional<ImpactRecord> ablation;
   std::vector<std::string> notes;
@@ -236,10 +236,21 @@ struct GuidelineRecord {
   std::string evidence;
 };
 
+/// One thing that was done for a profile. Calls that go on from earlier ones (`--resume`) may be of another program, on other
+/// threads or another card of the kind: each figure's own origin stands here, where the manifest has the last call's.
+struct PartRecord {
+  std::string what;  ///< "loops", "in_place", "impact of fp16, int8; ablations"
+  std::string eaq, commit, started;
+  double seconds = 0;
+  DeviceRecord device;
+  std::vector<std::string> command;
+};
+
 struct Profile {
   bool interrupted = false;
   Manifest manifest;
-  Run run;  ///< the whole model
+  std::vector<PartRecord> parts;  ///< in the order in which they were done
+  Run run;                        ///< the whole model
   std::vector<SiteRecord> sites;
   std::map<std::string, AdditivityRecord> additivity;  ///< "loops", "in_place"
   std::optional<RooflineRecord> roofline;

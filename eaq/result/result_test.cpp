@@ -97,6 +97,8 @@ Profile full_profile() {
   site.ablation = impact;
   SiteRecord fused{"transformer.h.0.mlp.act", "activation", "fp16", "transformer.h.0.mlp.c_fc"};
   profile.sites = {site, fused};
+  profile.parts = {
+      {"loops", "0.1.0", "0123456789ab", "2026-11-24T10:00:00Z", 12.5, profile.manifest.device, {"eaq", "profile", "x"}}};
   profile.additivity = {{"loops", {{90, {{85, 95}}, {}}, {100, {{99, 101}}, {}}, {-0.1, {{-0.15, -0.05}}, {}}}}};
   profile.roofline = RooflineRecord{{100, {}, {}}, {0.5, {}, {}}, {80, {}, {}}, 0.97, {"a note"}};
   profile.correlations = CorrelationRecord{{"mJ", "kl int8"}, 12, {{1, 0.5}, {0.5, 1}}, {{1, 0.4}, {0.4, 1}}, {}, {}};

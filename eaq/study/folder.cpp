@@ -148,9 +148,8 @@ std::vector<std::string> ResultFolder::write(const ProfileOutcome& outcome) cons
     for (std::string& name : write(record)) names.push_back(std::move(name));
   write_text(path_ / "profile.md", markdown_profile(outcome.profile));
   write_text(path_ / "profile.csv", csv_sites(outcome.profile));
-  std::vector<std::pair<std::string, const SampleRecord*>> samples;
-  for (const WeighingRecord& record : outcome.weighings) samples.emplace_back(name_of(record.way), &record.samples);
-  const PageInput page = page_input(printable((path_ / "profile.json").string()), outcome.profile, samples);
+  // An earlier call's samples are there, too.
+  const PageInput page = page_input(printable((path_ / "profile.json").string()), outcome.profile, path_);
   write_text(path_ / page_name, html_page({page}, {}));
   names.emplace_back(page_name);
   write_text(path_ / "profile.json", to_json(outcome.profile));

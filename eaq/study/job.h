@@ -50,7 +50,8 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
 class TimedProgram {
  public:
   TimedProgram(const std::shared_ptr<const PackedModel>& packed, std::shared_ptr<const TimedData> data);
-  /// What a device records of a batch is recorded now, for every batch, and not within a trial; how many were.
+  /// What a device records of a batch is recorded now, for every batch, and not within a trial; how many were. The packed model's
+  /// report begins here: it is of what is timed.
   int record();
   /// One run: iterations cycle through the batches. On a device that works by itself it returns at the end of the run that was
   /// submitted ahead() calls earlier; finish() when all are over.

@@ -32,13 +32,15 @@ class Profiler {
   void go_on_from(const Profile& earlier);
   void add_rows();
   void add_row(const std::string& site, StepKind kind, const std::string& fused_into);
-  void weigh(Way way);
+  bool weigh(Way way);
   void keep(const StepWeighing& weighing, Way way);
-  void judge();
-  void conclude();
+  bool judge();  ///< whether something was left to be judged
   void keep(const Impact& impact);
   void tell_part();
   SiteRecord* row_of(const std::string& site);
+  SessionOptions session_options_as_asked() const;
+  /// Does it, and says in the profile how it came to be, unless there was nothing to do.
+  void record_part(const std::string& what, const std::function<bool()>& work);
   bool has(Way way) const;
 
   const ProfileOptions& options_;
@@ -68,6 +70,24 @@ SiteRecord* Profiler::row_of(const std::string& site) {
   return row == rows.end() ? nullptr : &*row;
 }
 
+SessionOptions Profiler::session_options_as_asked() const {
+  SessionOptions options = session_options(data_.shape, device_);
+  options.feeds_back = false;
+  options.fusions = options_.fusions;
+  return options;
+}
+
+void Profiler::record_part(const std::string& what, const std::function<bool()>& work) {
+  std::vector<PartRecord>& parts = outcome_.profile.parts;
+  const Manifest& m = outcome_.profile.manifest;
+  const Seconds begun = clock_.now();
+  parts.push_back({what, m.eaq, m.commit, timestamp_utc(), 0, m.device, study_.command});
+  if (work())
+    parts.back().seconds = (clock_.now() - begun).value();
+  else
+    parts.pop_back();
+}
+
 void Profiler::add_row(const std::string& name, StepKind kind, const std::string& fused_into) {
   SiteRecord row;
   row.site = name, row.kind = name_of(kind), row.fused_into = fused_into;
@@ -85,9 +105,7 @@ void Profiler::add_row(const std::string& name, StepKind kind, const std::string
 // The steps that run, and what fusions made part of them. Whatever a fused node gives is written by the step that it went into;
 // where a selection of rows moved up, its value is another one by then, and the step is the one before it.
 void Profiler::add_rows() {
-  SessionOptions options = session_options(data_.shape, device_);
-  options.feeds_back = false;
-  const Session session(packed_, options);
+  const Session session(packed_, session_options_as_asked());
   const Program& program = session.program_for(data_.batches.front().view());
   const auto writer = [&](Value value) -> const Step* {
     for (const Step& step : program.steps)
@@ -114,8 +132,9 @@ void Profiler::go_on_from(const Profile& earlier) {
   Profile& now = outcome_.profile;
   const auto same = [](const Profile& a, const Profile& b) {
     return a.run.model == b.run.model && a.run.format == b.run.format && a.run.phase == b.run.phase &&
-           a.run.batch == b.run.batch && a.run.seq == b.run.seq && a.manifest.device.name == b.manifest.device.name &&
-           !a.manifest.models.empty() && a.manifest.models.front().hash == b.manifest.models.front().hash;
+           a.run.batch == b.run.batch && a.run.seq == b.run.seq && a.manifest.protocol.name == b.manifest.protocol.name &&
+           a.manifest.device.name == b.manifest.device.name && !a.manifest.models.empty() &&
+           a.manifest.models.front().hash == b.manifest.models.front().hash;
   };
   if (!same(earlier, now))
     throw Error(ErrorKind::usage, "the earlier profile is of another model, format, shape or device (" + earlier.run.model +
@@ -132,6 +151,7 @@ void Profiler::go_on_from(const Profile& earlier) {
     mine->notes = row.notes.empty() ? fresh.notes : row.notes;
   }
   now.additivity = earlier.additivity;
+  now.parts = earlier.parts;
   // All that was typed, one after the other, as a study's --like has it.
   std::vector<std::string> command = earlier.manifest.command;
   command.emplace_back("--then");
@@ -158,14 +178,12 @@ void Profiler::tell_part() {
   outcome_.profile.interrupted = false;
 }
 
-void Profiler::weigh(Way way) {
-  SessionOptions session = session_options(data_.shape, device_);
-  session.feeds_back = false;
+bool Profiler::weigh(Way way) {
   // Of decoding a step in the middle, whose cache is as full as the average one's.
   const OwnedBatch& batch = data_.batches[data_.shape.phase == Phase::decode ? data_.batches.size() / 2 : 0];
   const Weighed weighed{.model = &job_.model,
                         .packed = packed_,
-                        .session = session,
+                        .session = session_options_as_asked(),
                         .prompt = data_.prompt.ids.empty() ? nullptr : &data_.prompt,
                         .batch = &batch,
                         .phase = std::string(name_of(data_.shape.phase)),
@@ -185,6 +203,7 @@ void Profiler::weigh(Way way) {
   keep(weighing, way);
   outcome_.weighings.push_back({way, std::move(weighing.result.visits), std::move(weighing.result.record)});
   if (options_.on_weighed) options_.on_weighed(outcome_.weighings.back());
+  return true;
 }
 
 AdditivityRecord additivity(const PartsAndWhole& parts) { return {figure(parts.sum), figure(parts.whole), figure(parts.error)}; }
@@ -244,7 +263,7 @@ void Profiler::keep(const Impact& impact) {
     row->impact[impact.format] = record_of(impact);
 }
 
-void Profiler::judge() {
+bool Profiler::judge() {
   const auto reference =
       std::make_shared<const PackedModel>(job_.model, uniform_recipe(job_.model.graph, "fp32", "fp32"), device_);
   ImpactData data;
@@ -252,29 +271,22 @@ void Profiler::judge() {
     data.sentences = &job_.sentences;
   else
     data.stream = &job_.stream, data.windows = job_.windows;
-  impacts(job_.model, reference, data,
-          {.formats = options_.impact,
-           .ablations = options_.ablations,
-           .is_known =
-               [&](const std::string& site, const std::string& format) {
-                 const SiteRecord* row = row_of(site);
-                 return row != nullptr && (format.empty() ? row->ablation.has_value() : row->impact.count(format) > 0);
-               },
-           .on_result =
-               [&](const Impact& impact) {
-                 keep(impact);
-                 tell_part();
-               },
-           .on_progress = [&](double done) { progress_->update(begun_at_ + part_ * done, "prediction impact"); }});
-}
-
-void Profiler::conclude() {
-  Profile& profile = outcome_.profile;
-  profile.roofline = fit_roofline(profile.sites, profile.run.energy ? profile.run.energy->idle_power_W : std::nullopt);
-  if (profile.roofline) name_bounds(profile.sites, *profile.roofline);
-  profile.correlations = correlate(profile.sites);
-  profile.guidelines = guidelines(profile);
-  profile.claims = compare_with_original(profile);
+  const auto judged =
+      impacts(job_.model, reference, data,
+              {.formats = options_.impact,
+               .ablations = options_.ablations,
+               .is_known =
+                   [&](const std::string& site, const std::string& format) {
+                     const SiteRecord* row = row_of(site);
+                     return row != nullptr && (format.empty() ? row->ablation.has_value() : row->impact.count(format) > 0);
+                   },
+               .on_result =
+                   [&](const Impact& impact) {
+                     keep(impact);
+                     tell_part();
+                   },
+               .on_progress = [&](double done) { progress_->update(begun_at_ + part_ * done, "prediction impact"); }});
+  return !judged.empty();
 }
 
 ProfileOutcome Profiler::run() {
@@ -286,7 +298,7 @@ ProfileOutcome Profiler::run() {
   data_ = make_timed_data(job_, job_.shapes.front(), study_.seed);
   profile.manifest = make_manifest(study_, device_, meters_, std::span(&job_, 1));
   ProtocolRecord& protocol = profile.manifest.protocol;
-  protocol.name = "profile", protocol.method = "counter";
+  protocol.name = options_.fusions ? "profile" : "profile-unfused", protocol.method = "counter";
   protocol.blocks = study_.blocks, protocol.visits_per_block = 2;
   add_rows();
   {
@@ -299,12 +311,17 @@ ProfileOutcome Profiler::run() {
   if (options_.earlier != nullptr) go_on_from(*options_.earlier);
 
   for (const Way way : options_.ways) {
-    if (!has(way) && !interrupted()) weigh(way), tell_part();
+    if (!has(way) && !interrupted()) {
+      record_part(std::string(name_of(way)), [&] { return weigh(way); });
+      tell_part();
+    }
     begun_at_ += part_;
   }
-  const bool judged = !options_.impact.empty() || options_.ablations;
-  if (judged && !job_.model.random && !interrupted()) judge();
-  conclude();
+  std::string judged;
+  for (const std::string& format : options_.impact) judged += (judged.empty() ? "impact of " : ", ") + format;
+  if (options_.ablations) judged += judged.empty() ? "ablations" : "; ablations";
+  if (!judged.empty() && !job_.model.random && !interrupted()) record_part(judged, [&] { return judge(); });
+  conclude(profile);
   progress_.reset();
   profile.interrupted = interrupted();
   profile.manifest.seconds += (clock_.now() - begun).value();

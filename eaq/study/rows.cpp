@@ -82,7 +82,7 @@ Run make_run(const Job& job, const Row& row, const TimedRows* timed, std::size_t
   run.task = job.task;
   run.format = row.recipe.name;
   run.recipe = recipe_json(row.recipe);
-  const KernelReport report = row.packed->report();
+  const KernelReport report = timed != nullptr && index < timed->reports.size() ? timed->reports[index] : row.packed->report();
   run.emulated = report.emulated;
   run.storage = report.storage;
   run.arithmetic = report.arithmetic;

@@ -26,7 +26,8 @@ struct TimedRows {
   TimedShape shape;
   std::string unit;
   MeasureResult result;
-  std::vector<std::string> notes;  ///< one per row
+  std::vector<std::string> notes;          ///< one per row
+  std::vector<KernelReport> reports = {};  ///< likewise: what ran at this shape
 };
 
 Run make_run(const Job& job, const Row& row, const TimedRows* timed, std::size_t index);

@@ -191,6 +191,7 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
   if (std::count_if(job.shapes.begin(), job.shapes.end(), [&](const TimedShape& s) { return s.phase == shape.phase; }) > 1)
     phase += " " + std::to_string(shape.batch) + "x" + std::to_string(shape.seq);
   for (const Row& row : rows) {
+    timed.reports.push_back(row.packed->report());  // what nothing is timed of was at least evaluated by these
     bool agrees = true;
     timed.notes.push_back(compare_with_evaluation(job, row.packed, data, agrees));
     if (!agrees) warn(job.model.name + " " + row.recipe.name + ": " + timed.notes.back());
@@ -220,6 +221,8 @@ TimedRows Runner::measure(const Job& job, const TimedShape& shape, const std::ve
                                    .device = zone_of(device_.context->description()),
                                    .warm_up_iterations = options_.warm_up_fixed ? options_.warm_up : 0},
                                   tell);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (KernelReport ran = rows[i].packed->report(); !ran.kernels.empty()) timed.reports[i] = std::move(ran);
   spent_ += cost;
   keep(timed.result, begun);
   ProtocolRecord& protocol = outcome_.study.manifest.protocol;

@@ -91,6 +91,7 @@ struct ProfileOptions {
   std::vector<Way> ways;  ///< how joules are told apart; each is measured by itself
   std::vector<std::string> impact;  ///< formats that each site alone is tried in
   bool ablations = true;
+  bool fusions = true;  ///< false: every step by itself, which is not the program that a study times
   /// What an earlier run has found, which is not done again; null: nothing.
   const Profile* earlier = nullptr;
   /// After each part: what is found so far, `interrupted`, to be kept in case that the rest does not come.

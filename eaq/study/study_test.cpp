@@ -137,6 +137,35 @@ TEST(TimedData, EveryBatchIsRecordedAheadOfTheTrials) {
   }
 }
 
+// Decoding reads its prompt once, before it is timed, by kernels of many rows, and evaluation has others still.
+TEST(Study, ARowNamesTheKernelsAndTheArithmeticOfItsOwnPhase) {
+  for (const std::string name : {"cpu", "cuda"}) {
+    StudyOptions options = quick("tiny-gpt2", {"int8"});
+    if (name == "cuda") options.formats = {"fp16"};
+    options.device = name;
+    options.phases = {Phase::forward, Phase::decode};
+    std::optional<Device> device;
+    try {
+      device = open_device(name);
+    } catch (const Error&) {
+      continue;  // not here; Cuda.IsHereWhereItIsRequired tells
+    }
+    MeterSet none;
+    const Study study = run_study(options, none).study;
+    ASSERT_EQ(study.runs.size(), 2u);
+    ASSERT_EQ(study.runs[1].phase, "decode");
+    for (const auto& run : study.runs) EXPECT_FALSE(run.kernels.empty()) << name;
+    if (name != "cuda") continue;
+    const auto has_one_row = [](const auto& run) {
+      return std::find(run.kernels.begin(), run.kernels.end(), "eaq one row") != run.kernels.end();
+    };
+    EXPECT_FALSE(has_one_row(study.runs[0]));
+    EXPECT_TRUE(has_one_row(study.runs[1]));
+    EXPECT_NE(study.runs[0].arithmetic, "f32");
+    EXPECT_EQ(study.runs[1].arithmetic, "f32");
+  }
+}
+
 TEST(Study, EveryRowHasQualityTimeSizeAndTheMemoryOfItsFormatAlone) {
   MeterSet none;
   const StudyOutcome outcome = run_study(quick("tiny-distilbert", {"fp32", "int8"}), none);

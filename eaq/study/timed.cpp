@@ -182,6 +182,7 @@ void TimedProgram::prepare() {
 
 int TimedProgram::record() {
   prepare();
+  packed().begin_report();
   std::int64_t rows = 0, sequences = 0;
   for (const OwnedBatch& batch : data_->batches) {
     rows = std::max(rows, batch.view().rows());

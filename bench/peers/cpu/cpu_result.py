@@ -1,4 +1,5 @@
 """Rows and their table; and rows of an earlier run beside new ones."""
+from floors import operations
 from statistics_of_blocks import ratio, time_of
 from works import WORKS
 
@@ -26,7 +27,7 @@ def make_row(work, format, threads, records, screened, blocks, kernels=None):
             row["peers"].append(cell)
     if blocks and "floor" in blocks[0]:
         floor = time_of(blocks, "floor")
-        row["floor"] = {"ms": floor["mean"], "ms_ci95": floor["ci95"], "share": ratio(blocks, "floor", "eaq") if "eaq" in blocks[0] else None}
+        row["floor"] = {"operations": operations(row["work"]), "ms": floor["mean"], "ms_ci95": floor["ci95"], "share": ratio(blocks, "floor", "eaq") if "eaq" in blocks[0] else None}
     timed = [cell for cell in row["peers"] if cell["ms"] is not None and "does_not_count" not in cell]
     in_blocks = [cell for cell in timed if not cell.get("screened")] or timed
     if in_blocks:

@@ -17,6 +17,8 @@ from answers import base, verdict
 from contestants import Unavailable
 from cpu_run import Row, arguments, chosen, main, who_goes_on
 from eaq_on_cpu import EaqOnCpu
+import floors
+import performance
 from floor import Floor
 from peer import NOT_MEANT, Peer, Task, made
 from works import WORKS
@@ -146,6 +148,27 @@ class Floors(unittest.TestCase):
         asked = (self.benchmarks / "format_bench.asked").read_text()
         self.assertIn("1 --benchmark_filter=^int8/4096/", asked)
         self.assertIn("threads:2/", (self.benchmarks / "kernel_bench.asked").read_text())
+
+    def test_of_the_last_layer_counts_what_the_answer_needs(self):
+        layer, width, length = 7_077_888, 768, 128
+        whole_layer = 2 * layer * length + 4 * length * width * length
+        self.assertEqual(floors.operations("distilbert-b1-s128", spares=False), 6 * whole_layer)
+        # Keys and values of all tokens; the rest, and one query, of the first alone.
+        last = 2 * 2 * width * width * length + 2 * (layer - 2 * width * width) + 4 * length * width
+        self.assertEqual(floors.operations("distilbert-b1-s128"), 5 * whole_layer + last)
+        self.assertEqual(floors.operations("distilbert-b32-s128"), 32 * (5 * whole_layer + last))
+        self.assertEqual(floors.operations("gpt2-b1-s128"), floors.operations("gpt2-b1-s128", spares=False))
+        self.assertLess(floors.operations("gpt2-b1-s128-last"), floors.operations("gpt2-b1-s128-last", spares=False))
+
+    def test_a_share_of_before_is_drawn_by_what_is_counted_now(self):
+        row = {"work": "distilbert-b1-s128", "format": "fp32", "threads": 1, "eaq": {"ms": 10.0},
+               "floor": {"ms": 11.0, "share": {"mean": 1.1, "ci95": [1.0, 1.2]}}}  # fmt: skip
+        less = floors.operations(row["work"]) / floors.operations(row["work"], spares=False)
+        for part in (less, 1.0):
+            (_, _, _, _, share, _), = performance.cells_of({"rows": [row]}, {})
+            self.assertAlmostEqual(share["mean"], 1.1 * part)
+            self.assertAlmostEqual(share["ci95"][1], 1.2 * part)
+            row["floor"]["operations"] = floors.operations(row["work"])  # a row that says what it counted is drawn as it is
 
     def test_a_row_tells_its_share_with_an_interval_and_no_peer_of_that_name(self):
         row = row_of(eaq=Contestant(10.0), peer=Contestant(11.0))

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "eaq/backend/fusions.h"
 #include "eaq/backend/host_judge.h"
@@ -22,22 +23,23 @@ void gather(const Table& table, std::int64_t index, float* out, std::int64_t wid
   to_f32({table.matrix->dtype, {width}, row}, {out, static_cast<std::size_t>(width)});
 }
 
+// The rows of a task lie in its thread's own cache until they are summed and normed.
 void run(const EmbeddingOp& op, const Frame& f) {
   const Matrix& out = value(f, op.out);
+  std::optional<LayerNorm> norm;
+  if (op.norm) norm = {op.norm->gamma->data(), op.norm->beta->data(), op.norm->epsilon};
+  const auto block = static_cast<std::size_t>(rows_per_task * out.cols);
   cpu(f).parallel((out.rows + rows_per_task - 1) / rows_per_task, [&](std::int64_t task, int thread) {
-    auto* token = reinterpret_cast<float*>(cpu(f).scratch(thread, static_cast<std::size_t>(2 * out.cols) * sizeof(float)));
-    float* position = token + out.cols;
-    for (std::int64_t r = task * rows_per_task; r < std::min(out.rows, (task + 1) * rows_per_task); ++r) {
-      gather(op.tokens, f.batch.ids[static_cast<std::size_t>(r)], token, out.cols);
-      gather(op.positions, f.batch.positions[static_cast<std::size_t>(r)], position, out.cols);
-      for (std::int64_t c = 0; c < out.cols; ++c) token[c] += position[c];
-      std::byte* row = out.row(r);
-      if (out.dtype == DType::f32) std::copy_n(token, out.cols, reinterpret_cast<float*>(row));
-      if (out.dtype == DType::bf16)
-        std::transform(token, token + out.cols, reinterpret_cast<bf16*>(row), [](float x) { return bf16(x); });
-      if (out.dtype == DType::f16)
-        std::transform(token, token + out.cols, reinterpret_cast<f16*>(row), [](float x) { return f16(x); });
+    const std::int64_t first = task * rows_per_task, count = std::min(out.rows - first, rows_per_task);
+    std::byte* const scratch = cpu(f).scratch(thread, (2 * block + static_cast<std::size_t>(out.cols)) * sizeof(float) + 64);
+    const Matrix tokens{DType::f32, scratch, count, out.cols, out.cols},
+        positions{DType::f32, scratch + block * sizeof(float), count, out.cols, out.cols};
+    for (std::int64_t r = 0; r < count; ++r) {
+      const auto at = static_cast<std::size_t>(first + r);
+      gather(op.tokens, f.batch.ids[at], reinterpret_cast<float*>(tokens.row(r)), out.cols);
+      gather(op.positions, f.batch.positions[at], reinterpret_cast<float*>(positions.row(r)), out.cols);
     }
+    add_rows(norm ? &*norm : nullptr, tokens, positions, out.slice(first, count), scratch + 2 * block * sizeof(float));
   });
 }
 
@@ -48,21 +50,51 @@ void run(const LinearOp& op, const Frame& f) {
                    .residual = op.residual == no_value ? nullptr : &value(f, op.residual)});
 }
 
-// Appends the new keys and values of one sequence to the cache.
-void append(const AttentionOp& op, const Frame& f, std::int64_t sequence, std::int64_t first, std::int64_t rows,
-            std::int64_t past) {
+std::int64_t past_of(const Batch& batch, std::int64_t sequence) {
+  return batch.past.empty() ? 0 : batch.past[static_cast<std::size_t>(sequence)];
+}
+
+// Appends rows of one sequence, from its `first` new one on, to the cache: keys and values as they lie in the packed product.
+void append_rows(const AttentionOp& op, const Frame& f, std::int64_t sequence, std::int64_t first, std::int64_t count) {
   const Matrix& in = value(f, op.in);
   const std::int64_t width = static_cast<std::int64_t>(op.heads) * op.head_dim,
-                     element = static_cast<std::int64_t>(size_of(in.dtype));
-  for (int part = 0; part < 2; ++part) {
-    const Matrix from{in.dtype, in.row(first) + (part + 1) * width * element, rows, width, in.stride};
-    std::byte* row = part == 0 ? f.cache->key_row(op.layer, sequence, past) : f.cache->value_row(op.layer, sequence, past);
-    const Matrix to{f.cache->dtype, row, rows, width, width};
-    if (from.dtype != to.dtype) {
-      convert(cpu(f), from, to);
-      continue;
-    }
-    for (std::int64_t r = 0; r < rows; ++r) std::memcpy(to.row(r), from.row(r), static_cast<std::size_t>(width * element));
+                     element = static_cast<std::int64_t>(size_of(in.dtype)),
+                     row = f.batch.row_begin[static_cast<std::size_t>(sequence)] + first, at = past_of(f.batch, sequence) + first;
+  std::byte* const to[] = {f.cache->key_row(op.layer, sequence, at), f.cache->value_row(op.layer, sequence, at)};
+  for (int part = 0; part < 2; ++part)
+    for (std::int64_t r = 0; r < count; ++r)
+      std::memcpy(to[part] + r * width * element, in.row(row + r) + (part + 1) * width * element,
+                  static_cast<std::size_t>(width * element));
+}
+
+// Appends the new keys and values of all sequences to the cache: of a prompt by all threads, as they are megabytes a layer.
+void append(const AttentionOp& op, const Frame& f) {
+  constexpr std::int64_t rows_of_a_task = 32;
+  const Matrix& in = value(f, op.in);
+  const auto rows_of = [&](std::int64_t s) {
+    const auto i = static_cast<std::size_t>(s);
+    return std::int64_t{f.batch.row_begin[i + 1]} - f.batch.row_begin[i];
+  };
+  std::int64_t longest = 0;
+  for (std::int64_t s = 0; s < f.batch.sequences(); ++s) longest = std::max(longest, rows_of(s));
+  if (in.dtype != f.cache->dtype) {
+    const std::int64_t width = static_cast<std::int64_t>(op.heads) * op.head_dim,
+                       element = static_cast<std::int64_t>(size_of(in.dtype));
+    for (std::int64_t s = 0; s < f.batch.sequences(); ++s)
+      for (int part = 0; part < 2; ++part) {
+        const std::int64_t first = f.batch.row_begin[static_cast<std::size_t>(s)], past = past_of(f.batch, s);
+        std::byte* to = part == 0 ? f.cache->key_row(op.layer, s, past) : f.cache->value_row(op.layer, s, past);
+        convert(cpu(f), {in.dtype, in.row(first) + (part + 1) * width * element, rows_of(s), width, in.stride},
+                {f.cache->dtype, to, rows_of(s), width, width});
+      }
+  } else if (longest <= 1) {
+    for (std::int64_t s = 0; s < f.batch.sequences(); ++s) append_rows(op, f, s, 0, rows_of(s));
+  } else {
+    const std::int64_t blocks = (longest + rows_of_a_task - 1) / rows_of_a_task;
+    cpu(f).parallel(f.batch.sequences() * blocks, [&](std::int64_t task, int) {
+      const std::int64_t s = task / blocks, first = task % blocks * rows_of_a_task;
+      if (first < rows_of(s)) append_rows(op, f, s, first, std::min(rows_of(s) - first, rows_of_a_task));
+    });
   }
 }
 
@@ -77,10 +109,10 @@ class AttentionStep {
     const std::int64_t width = static_cast<std::int64_t>(op_.heads) * op_.head_dim;
     const auto element = static_cast<std::int64_t>(size_of(in.dtype));
     sequences_.clear();
+    if (f.cache != nullptr) append(op_, f);
     for (std::int64_t s = 0; s < f.batch.sequences(); ++s) {
       const std::int64_t first = f.batch.row_begin[static_cast<std::size_t>(s)];
       const std::int64_t rows = f.batch.row_begin[static_cast<std::size_t>(s) + 1] - first;
-      const std::int64_t past = f.batch.past.empty() ? 0 : f.batch.past[static_cast<std::size_t>(s)];
       AttentionSequence a;
       a.q = in.row(first);
       a.k = a.q + width * element;
@@ -92,10 +124,9 @@ class AttentionStep {
       a.q_stride = a.k_stride = a.v_stride = in.stride;
       a.out_stride = out.stride;
       if (f.cache != nullptr) {
-        append(op_, f, s, first, rows, past);
         a.k = f.cache->key_row(op_.layer, s, 0);
         a.v = f.cache->value_row(op_.layer, s, 0);
-        a.keys = past + rows;
+        a.keys = past_of(f.batch, s) + rows;
         a.k_stride = a.v_stride = width;
       }
       sequences_.push_back(a);
@@ -142,8 +173,10 @@ std::function<void(const Frame&)> bound(const T& op) {
 }
 std::function<void(const Frame&)> bound(const AttentionOp& op) { return AttentionStep(op); }
 
-constexpr Fusion fusion_table[] = {
-    {"select-early", select_early}, {"linear+activation", fuse_activation}, {"linear+residual", fuse_residual}};
+constexpr Fusion fusion_table[] = {{"select-early", select_early},
+                                   {"embedding+norm", fuse_embedding_norm},
+                                   {"linear+activation", fuse_activation},
+                                   {"linear+residual", fuse_residual}};
 
 class CpuBackend : public Backend {
  public:

@@ -64,7 +64,7 @@ struct alignas(64) Scratch {
 // What several threads write lies on lines of its own.
 struct CpuContext::State {  // NOLINT(clang-analyzer-optin.performance.Padding)
   // The loop under way. Written by the caller between loops.
-  const std::function<void(std::int64_t, int)>* body = nullptr;
+  const LoopBody* body = nullptr;
   std::int64_t tasks = 0;
 
   alignas(64) std::atomic<std::int64_t> remaining{0};
@@ -186,7 +186,7 @@ DeviceDescription CpuContext::description() const {
 
 int CpuContext::threads() const { return static_cast<int>(state_->scratch.size()); }
 
-void CpuContext::parallel(std::int64_t tasks, const std::function<void(std::int64_t task, int thread)>& body) {
+void CpuContext::parallel(std::int64_t tasks, const LoopBody& body) {
   if (tasks <= 0) return;
   keep_openmp_to_this_thread();
   State& s = *state_;

@@ -15,7 +15,7 @@ namespace {
 
 void empty_loop(benchmark::State& state) {
   CpuContext context(static_cast<int>(state.range(0)));
-  const std::function<void(std::int64_t, int)> nothing = [](std::int64_t, int) {};
+  const auto nothing = [](std::int64_t, int) {};
   for (auto _ : state) context.parallel(state.range(1), nothing);
 }
 BENCHMARK(empty_loop)->ArgNames({"threads", "tasks"})->Args({1, 2})->Args({2, 2})->Args({2, 64})->Args({2, 1024})->UseRealTime();

@@ -313,6 +313,17 @@ void layer_norm(CpuContext& context, const LayerNorm& norm, const Matrix& x, con
   });
 }
 
+void add_rows(const LayerNorm* norm, const Matrix& a, const Matrix& b, const Matrix& y, std::byte* scratch) {
+  static_assert(HWY_MAX_BYTES <= 64);
+  const auto add = &HWY_DYNAMIC_DISPATCH(simd::add_row);
+  const auto normed = &HWY_DYNAMIC_DISPATCH(simd::layer_norm_row);
+  for (std::int64_t r = 0; r < y.rows; ++r)
+    if (norm == nullptr)
+      add(a, b, y, r);
+    else
+      normed(*norm, a, y, &b, nullptr, r, reinterpret_cast<float*>(scratch));
+}
+
 RangeSummary range_of(CpuContext& context, const Matrix& x) {
   const auto run = &HWY_DYNAMIC_DISPATCH(simd::range_of_row);
   std::vector<RangeSummary> parts(static_cast<std::size_t>(context.threads()));

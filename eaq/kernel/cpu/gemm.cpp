@@ -152,7 +152,14 @@ void pack_rows(const PanelLayout& layout, To* data, std::int64_t first, std::int
 
 template <class T>
 void unpack_row(const PanelLayout& layout, const T* data, std::int64_t n, float step, float* row) {
-  for (std::int64_t k = 0; k < layout.k; ++k) row[k] = static_cast<float>(data[layout.offset(n, k)]) * step;
+  const std::int64_t stride = std::int64_t{layout.width} * layout.group;
+  constexpr std::int64_t ahead = 16;  // each group lies on a line of its own
+  const T* from = data + layout.offset(n, 0);
+  for (std::int64_t k = 0; k < layout.k; k += layout.group, from += stride) {
+    __builtin_prefetch(from + ahead * stride);
+    const std::int64_t count = std::min<std::int64_t>(layout.group, layout.k - k);
+    for (std::int64_t i = 0; i < count; ++i) row[k + i] = static_cast<float>(from[i]) * step;
+  }
 }
 
 }  // namespace
@@ -288,7 +295,9 @@ void PackedWeight::State::prepare_rows(const TileNeeds& needs, const Matrix& x, 
 float* PackedWeight::State::prepare(CpuContext& context, const TileNeeds& needs, const Matrix& x, TileInput& to) const {
   to = {.data = x.data, .rows = x.rows, .k = needs.padded ? multiplied.padded_k() : x.cols, .stride = x.stride};
   const bool rounded = plan.operands == DType::f32 || plan.operands == x.dtype;
-  if (x.dtype == needs.input && rounded && to.k == x.cols && (!needs.dense || x.stride == x.cols)) return nullptr;
+  constexpr std::size_t word = 4;  // kernels of 16 bits read pairs
+  const bool in_words = static_cast<std::size_t>(x.stride) * size_of(x.dtype) % word == 0;
+  if (x.dtype == needs.input && rounded && to.k == x.cols && in_words && (!needs.dense || x.stride == x.cols)) return nullptr;
   to.stride = to.k;
   const std::size_t bytes = align_64(static_cast<std::size_t>(x.rows * to.stride) * size_of(needs.input));
   std::byte* scratch = context.shared_scratch(bytes + static_cast<std::size_t>(x.rows) * sizeof(float));
@@ -371,6 +380,10 @@ const PanelLayout& PackedWeight::layout() const { return state_->layout; }
 
 std::size_t PackedWeight::bytes() const {
   return state_->data.size() + state_->steps.size() * sizeof(float) + state_->surplus.size() * sizeof(std::int32_t);
+}
+
+void PackedWeight::forget_kernels() const {
+  for (auto& slot : state_->ran) slot.store(nullptr, std::memory_order_release);
 }
 
 std::vector<std::string> PackedWeight::kernels() const {

@@ -32,6 +32,10 @@ std::vector<float> product(const PackedWeight& weight, std::vector<float>& x, st
 
 constexpr WeightPlan int8_plan{.storage = DType::i8, .arithmetic = Arithmetic::s8, .operands = DType::f32};
 constexpr WeightPlan fp32_plan{.storage = DType::f32, .arithmetic = Arithmetic::f32, .operands = DType::f32};
+constexpr WeightPlan bf16_plan{.storage = DType::bf16, .arithmetic = Arithmetic::bf16, .operands = DType::bf16},
+    bf16_widened_plan{.storage = DType::bf16, .arithmetic = Arithmetic::f32, .operands = DType::bf16},
+    f16_widened_plan{.storage = DType::f16, .arithmetic = Arithmetic::f32, .operands = DType::f16},
+    mixed_plan{.storage = DType::f32, .arithmetic = Arithmetic::bf16, .operands = DType::bf16};
 
 TEST(QuantiseRow, IsOffByHalfAStepAtMostAndReaches127) {
   std::mt19937 random(7);
@@ -87,27 +91,38 @@ TEST(Int8, SumsAreExactAtTheLimitsAtEveryLevel) {
       }
 }
 
+// Of integers, summed exactly and rounded once.
+std::vector<float> exact_product(const std::vector<float>& w, const std::vector<float>& x, std::int64_t m, std::int64_t n,
+                                 std::int64_t k) {
+  std::vector<float> y;
+  for (std::int64_t r = 0; r < m; ++r)
+    for (std::int64_t c = 0; c < n; ++c) {
+      std::int32_t sum = 0;
+      for (std::int64_t i = 0; i < k; ++i)
+        sum += static_cast<std::int32_t>(x[static_cast<std::size_t>(r * k + i)]) *
+               static_cast<std::int32_t>(w[static_cast<std::size_t>(c * k + i)]);
+      y.push_back(static_cast<float>(sum));
+    }
+  return y;
+}
+
 TEST(Int8, SumsOfRandomIntegersAreExactAtEveryLevel) {
   std::mt19937 random(11);
-  const std::int64_t m = 29, n = 83, k = 515;
-  std::vector<float> w(static_cast<std::size_t>(n * k)), x(static_cast<std::size_t>(m * k));
-  for (auto* values : {&w, &x})
-    for (std::size_t i = 0; i < values->size(); ++i)
-      (*values)[i] = i % static_cast<std::size_t>(k) == 0 ? -127.0f : static_cast<float>(static_cast<int>(random() % 255) - 127);
-  for (const Isa isa : levels()) {
-    PackedWeight weight(int8_plan, n, k, isa);
-    weight.pack(0, n, w.data());
-    const std::vector<float> y = product(weight, x, m);
-    for (std::int64_t r = 0; r < m; ++r)
-      for (std::int64_t c = 0; c < n; ++c) {
-        std::int64_t sum = 0;
-        for (std::int64_t i = 0; i < k; ++i)
-          sum += static_cast<std::int64_t>(x[static_cast<std::size_t>(r * k + i)]) *
-                 static_cast<std::int64_t>(w[static_cast<std::size_t>(c * k + i)]);
-        ASSERT_EQ(y[static_cast<std::size_t>(r * n + c)], static_cast<float>(sum))
-            << name_of(isa) << " [" << r << ", " << c << "]";
+  const std::int64_t n = 83;
+  for (const std::int64_t k : {515, 3073})  // longer ones are summed in parts
+    for (const std::int64_t m : {1, 2, 29}) {
+      std::vector<float> w(static_cast<std::size_t>(n * k)), x(static_cast<std::size_t>(m * k));
+      for (auto* values : {&w, &x})
+        for (std::size_t i = 0; i < values->size(); ++i)
+          (*values)[i] =
+              i % static_cast<std::size_t>(k) == 0 ? -127.0f : static_cast<float>(static_cast<int>(random() % 255) - 127);
+      const std::vector<float> expected = exact_product(w, x, m, n, k);
+      for (const Isa isa : levels()) {
+        PackedWeight weight(int8_plan, n, k, isa);
+        weight.pack(0, n, w.data());
+        ASSERT_EQ(product(weight, x, m), expected) << name_of(isa) << ", k " << k << ", m " << m;
       }
-  }
+    }
 }
 
 TEST(Int8, RefusesSumsThatMayOverflow) { EXPECT_THROW(PackedWeight(int8_plan, 1, 70000, Isa::avx2), Error); }
@@ -167,7 +182,6 @@ TEST(PackedWeightKernels, GiveARowAloneWhatItGetsAmongOthers) {
   std::vector<float> w(static_cast<std::size_t>(n * k)), x(static_cast<std::size_t>(m * k));
   for (auto* values : {&w, &x})
     for (float& v : *values) v = static_cast<float>(random() % 9) - 4;
-  constexpr WeightPlan bf16_plan{.storage = DType::bf16, .arithmetic = Arithmetic::bf16, .operands = DType::bf16};
   for (const Isa isa : levels())
     for (const WeightPlan& plan : {fp32_plan, bf16_plan, int8_plan}) {
       if (!multiplies(isa, plan.arithmetic)) continue;
@@ -187,6 +201,52 @@ TEST(PackedWeightKernels, GiveARowAloneWhatItGetsAmongOthers) {
       if (plan.arithmetic == Arithmetic::bf16) row_kernel = "eaq avx512 bf16 widened to f32";
       if (plan.arithmetic == Arithmetic::s8 && isa == Isa::amx) row_kernel = "eaq avx512 vnni s8";
       EXPECT_NE(std::find(names.begin(), names.end(), row_kernel), names.end()) << name_of(isa);
+    }
+}
+
+// Integers so small that every arithmetic has their sums exactly; rows so long that kernels sum them in parts.
+TEST(PackedWeightKernels, SumLongRowsOfEveryTypeExactly) {
+  std::mt19937 random(13);
+  const std::int64_t n = 200;
+  for (const std::int64_t k : {1537, 3072, 3073})
+    for (const std::int64_t m : {1, 2, 7, 130}) {
+      std::vector<float> w(static_cast<std::size_t>(n * k)), x(static_cast<std::size_t>(m * k));
+      for (auto* values : {&w, &x})
+        for (float& v : *values) v = static_cast<float>(random() % 9) - 4;
+      const std::vector<float> expected = exact_product(w, x, m, n, k);
+      for (const Isa isa : levels())
+        for (const WeightPlan& plan : {fp32_plan, bf16_plan, bf16_widened_plan, f16_widened_plan, mixed_plan}) {
+          if (!multiplies(isa, plan.arithmetic)) continue;
+          PackedWeight weight(plan, n, k, isa);
+          weight.pack(0, n, w.data());
+          ASSERT_EQ(product(weight, x, m), expected)
+              << name_of(isa) << ", " << name_of(plan.arithmetic) << ", k " << k << ", m " << m;
+        }
+    }
+}
+
+// Where two values are read as one word, a row of them may begin within one.
+TEST(PackedWeightKernels, TakeSixteenBitRowsWithAnOddNumberBetweenThem) {
+  const std::int64_t m = 9, n = 70, k = 64, gap = 5;
+  std::mt19937 random(17);
+  std::vector<float> w(static_cast<std::size_t>(n * k)), x(static_cast<std::size_t>(m * k));
+  for (auto* values : {&w, &x})
+    for (float& v : *values) v = static_cast<float>(random() % 9) - 4;
+  const std::vector<float> expected = exact_product(w, x, m, n, k);
+  std::vector<bf16> wide(static_cast<std::size_t>(m * (k + gap)), bf16(std::numeric_limits<float>::quiet_NaN()));
+  for (std::int64_t r = 0; r < m; ++r)
+    for (std::int64_t c = 0; c < k; ++c)
+      wide[static_cast<std::size_t>(r * (k + gap) + c)] = bf16(x[static_cast<std::size_t>(r * k + c)]);
+  for (const Isa isa : levels())
+    for (const WeightPlan& plan : {fp32_plan, bf16_plan, bf16_widened_plan, mixed_plan}) {
+      if (!multiplies(isa, plan.arithmetic)) continue;
+      PackedWeight weight(plan, n, k, isa);
+      weight.pack(0, n, w.data());
+      CpuContext context(2);
+      std::vector<float> y(static_cast<std::size_t>(m * n));
+      const Matrix from{DType::bf16, reinterpret_cast<std::byte*>(wide.data()), m, k, k + gap};
+      weight.multiply(context, from, matrix_of(y, m, n), {});
+      EXPECT_EQ(y, expected) << name_of(isa) << ", " << name_of(plan.arithmetic);
     }
 }
 

@@ -103,7 +103,12 @@ Json pareto_spec(const Json& rows, const std::vector<RunCost>& costs, bool joule
   y["scale"] = {{"type", wide ? "log" : "linear"}, {"nice", true}, {"padding", 12}};
   if (!wide) y["scale"]["zero"] = false;  // a logarithmic scale has none to leave out
   const std::vector<std::string> names = formats_of(costs);
-  Json shape = {{"field", "format"}, {"type", "nominal"}, {"scale", shapes_of(names)}, {"title", nullptr}};
+  const Json hollow = {{"title", nullptr},
+                       {"symbolFillColor", "transparent"}};  // full and hollow say something in the chart alone
+  Json shape = {{"field", "format"}, {"type", "nominal"}, {"scale", shapes_of(names)}, {"legend", hollow}};
+  Json colours = colours_of(names);
+  colours.erase("title");
+  colours["legend"] = hollow;
   const Json tips = {tip("format", "format"),
                      tip("cost", cost_title(first, joules)),
                      tip("ratio", (joules ? "joules vs " : "speed vs ") + reference),
@@ -125,7 +130,7 @@ Json pareto_spec(const Json& rows, const std::vector<RunCost>& costs, bool joule
        {"encoding",
         {{"y", y},
          {"shape", shape},
-         {"color", colours_of(names)},
+         {"color", colours},
          {"fill", {{"field", "fill"}, {"type", "nominal"}, {"scale", nullptr}, {"legend", nullptr}}},
          {"tooltip", tips}}}}};
   return spec;

@@ -4,12 +4,10 @@
 
 #include "eaq/base/base.h"
 #include "eaq/measure/measure.h"
-#include "eaq/report/report.h"
+#include "eaq/report/page/sections.h"
 
 namespace eaq {
 namespace {
-
-constexpr std::size_t points_of_a_trace = 1500;
 
 // Powers as the sensor gave them; of a counter alone, its rise from edge to edge over the time between.
 std::vector<Curve::Point> watts_of(const ZoneRecord& zone) {
@@ -31,27 +29,10 @@ std::vector<Curve::Point> watts_of(const ZoneRecord& zone) {
   return points;
 }
 
-// Of each stretch its least and its largest value, in their order.
-std::vector<Curve::Point> thinned(const std::vector<Curve::Point>& points) {
-  if (points.size() <= points_of_a_trace) return points;
-  std::vector<Curve::Point> kept;
-  const std::size_t stretches = points_of_a_trace / 2;
-  for (std::size_t s = 0; s < stretches; ++s) {
-    const auto begin = points.begin() + static_cast<std::ptrdiff_t>(s * points.size() / stretches);
-    const auto end = points.begin() + static_cast<std::ptrdiff_t>((s + 1) * points.size() / stretches);
-    auto [least, most] =
-        std::minmax_element(begin, end, [](const Curve::Point& a, const Curve::Point& b) { return a.value < b.value; });
-    if (most < least) std::swap(least, most);
-    kept.push_back(*least);
-    if (most != least) kept.push_back(*most);
-  }
-  return kept;
-}
-
 std::vector<PowerTrace> traces_of(const SampleRecord& samples) {
   std::vector<PowerTrace> traces;
   for (const ZoneRecord& zone : samples.zones) {
-    PowerTrace trace{zone.name, std::string(name_of(zone.label)), thinned(watts_of(zone))};
+    PowerTrace trace{zone.name, std::string(name_of(zone.label)), page::thinned(watts_of(zone), page::points_of_a_trace)};
     if (trace.watts.size() > 1) traces.push_back(std::move(trace));
   }
   return traces;
@@ -102,16 +83,38 @@ std::filesystem::path result_in(const std::filesystem::path& path) {
 
 }  // namespace
 
+namespace page {
+
+std::vector<Curve::Point> thinned(const std::vector<Curve::Point>& points, std::size_t most) {
+  if (points.size() <= most) return points;
+  std::vector<Curve::Point> kept;
+  const std::size_t stretches = most / 2;
+  for (std::size_t s = 0; s < stretches; ++s) {
+    const auto begin = points.begin() + static_cast<std::ptrdiff_t>(s * points.size() / stretches);
+    const auto end = points.begin() + static_cast<std::ptrdiff_t>((s + 1) * points.size() / stretches);
+    auto [least, largest] =
+        std::minmax_element(begin, end, [](const Curve::Point& a, const Curve::Point& b) { return a.value < b.value; });
+    if (largest < least) std::swap(least, largest);
+    kept.push_back(*least);
+    if (largest != least) kept.push_back(*largest);
+  }
+  return kept;
+}
+
+}  // namespace page
+
 PageInput page_input(std::string name, const Study& study, const SampleRecord& samples, std::span<const Visit> visits) {
   PageInput input{std::move(name), study, traces_of(samples), visits_of(visits), ""};
   if (input.power.empty()) input.no_power = no_zone;
   return input;
 }
 
-PageInput page_input(std::string name, const Profile& profile,
-                     const std::vector<std::pair<std::string, const SampleRecord*>>& samples) {
+PageInput page_input(std::string name, const Profile& profile, const std::filesystem::path& folder) {
   PageInput input{std::move(name), profile, {}, {}, no_zone};
-  for (const auto& [way, record] : samples) add_traces(input, way, *record);
+  const auto ways = samples_of_ways(folder);
+  for (const auto& [way, samples] : ways) add_traces(input, printable(way), read_samples(samples));
+  if (ways.empty() && !profile.manifest.meters.empty())
+    input.no_power = "the samples (samples-WAY.csv.zst) are not beside the result";
   return input;
 }
 
@@ -120,21 +123,10 @@ PageInput read_page_input(const std::filesystem::path& path) {
   const std::string name = printable(file.string());
   const std::string text = read_text(file, std::uint64_t{256} << 20);
   const std::string schema = schema_of(text, name);
-  PageInput input;
-  input.name = name;
-  if (schema == "eaq.profile/1")
-    input.result = profile_from_json(text, name);
-  else
-    input.result = study_from_json(text, name);  // which says what is wrong with any other
-  std::error_code error;
   const std::filesystem::path folder = file.parent_path();
-  input.no_power = no_zone;
-  if (std::holds_alternative<Profile>(input.result)) {
-    const auto ways = samples_of_ways(folder);
-    for (const auto& [way, samples] : ways) add_traces(input, printable(way), read_samples(samples));
-    if (ways.empty()) input.no_power = "the samples (samples-WAY.csv.zst) are not beside the result";
-    return input;
-  }
+  if (schema == "eaq.profile/1") return page_input(name, profile_from_json(text, name), folder);
+  PageInput input{name, study_from_json(text, name), {}, {}, no_zone};  // which says what is wrong with any other
+  std::error_code error;
   if (std::filesystem::exists(folder / "visits.csv", error)) input.visits = visits_of(read_visits(folder / "visits.csv"));
   if (std::filesystem::exists(folder / "samples.csv.zst", error))
     input.power = traces_of(read_samples(folder / "samples.csv.zst"));

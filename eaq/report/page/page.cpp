@@ -97,34 +97,47 @@ std::string footer() {
          "</footer>\n";
 }
 
-}  // namespace
-}  // namespace page
-
-std::string html_page(const std::vector<PageInput>& results, const PageOptions& options) {
+std::string whole_page(const std::vector<PageInput>& results, const PageOptions& options) {
   const std::string title =
-      results.size() == 1 ? page::title_of(results.front()) : "eaq: " + std::to_string(results.size()) + " results";
-  std::string text = page::head(title) + "<body>\n<a class=\"skip\" href=\"#main\">To the results</a>\n<header>" +
-                     page::heading(1, "Joules per inference") +
-                     page::paragraph(
+      results.size() == 1 ? title_of(results.front()) : "eaq: " + std::to_string(results.size()) + " results";
+  std::string text = head(title) + "<body>\n<a class=\"skip\" href=\"#main\">To the results</a>\n<header>" +
+                     heading(1, "Joules per inference") +
+                     paragraph(
                          "Which numeric format costs the fewest joules per inference here, and are the answers still as good? "
                          "Measured by eaq; every figure "
                          "with its 95 % interval and how it was obtained.",
                          "lead") +
-                     "</header>\n" + page::contents(results);
-  if (page::chart_libraries().empty())
-    text += page::paragraph("This page has tables and no charts: the program was built without their libraries (" +
-                                std::string(page::charts_left_out()) +
-                                "). With Node.js and npm installed, build eaq again and write the page anew.",
-                            "warn");
+                     "</header>\n" + contents(results);
+  if (chart_libraries().empty())
+    text += paragraph("This page has tables and no charts: the program was built without their libraries (" +
+                          std::string(charts_left_out()) +
+                          "). With Node.js and npm installed, build eaq again and write the page anew.",
+                      "warn");
   else
     text += "<noscript>" +
-            page::paragraph("Charts and sorting need JavaScript, which is off here; the tables have the same figures.", "warn") +
+            paragraph("Charts and sorting need JavaScript, which is off here; the tables have the same figures.", "warn") +
             "</noscript>\n";
   text += "<main id=\"main\">\n";
-  for (std::size_t i = 0; i < results.size(); ++i) text += page::section(results[i], i, options);
-  text += "</main>\n" + page::footer();
-  for (const std::string_view script : page::scripts()) text += page::script_element(script);
+  for (std::size_t i = 0; i < results.size(); ++i) text += section(results[i], i, options);
+  text += "</main>\n" + footer();
+  for (const std::string_view script : scripts()) text += script_element(script);
   return text + "</body>\n</html>\n";
+}
+
+}  // namespace
+}  // namespace page
+
+std::string html_page(const std::vector<PageInput>& results, const PageOptions& options) {
+  std::string text = page::whole_page(results, options);
+  std::vector<PageInput> lighter;
+  constexpr std::size_t fewest_points = 90;  // still a trace
+  for (std::size_t points = page::points_of_a_trace / 2; text.size() > most_page_bytes && points > fewest_points; points /= 2) {
+    if (lighter.empty()) lighter = results;
+    for (PageInput& input : lighter)
+      for (PowerTrace& trace : input.power) trace.watts = page::thinned(trace.watts, points);
+    text = page::whole_page(lighter, options);
+  }
+  return text;
 }
 
 std::string_view page_charts_left_out() { return page::charts_left_out(); }

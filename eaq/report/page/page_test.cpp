@@ -29,6 +29,12 @@ std::string without_scripts(std::string html) {
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
 Profile small_profile() {
   Profile profile;
   const Study study = kept_study();
@@ -224,6 +230,19 @@ TEST(Page, ATraceIsThinnedAndLosesNoPeak) {
   EXPECT_EQ(peak, 512.5);
 }
 
+TEST(Page, ManyTracesAreThinnedUntilThePageIsLightEnough) {
+  PageInput input = page_input("s", kept_study(), SampleRecord{}, {});
+  for (int zone = 0; zone < 40; ++zone) {
+    PowerTrace& trace = input.power.emplace_back(PowerTrace{"zone " + std::to_string(zone), "measured", {}});
+    for (int i = 0; i < 1500; ++i) trace.watts.push_back({i * 1.2345, 100 + i * 0.12345});
+  }
+  const std::string text = html_page({input}, {});
+  EXPECT_LE(text.size(), most_page_bytes);
+  EXPECT_TRUE(has(text, "Power of zone 39"));
+  input.power.resize(1);
+  EXPECT_EQ(count_of(html_page({input}, {}), "\"w\":"), 1500u);  // alone it keeps every point
+}
+
 TEST(Page, ACounterAloneGivesThePowerBetweenItsEdges) {
   ZoneRecord zone;
   zone.name = "rapl:package-0";
@@ -240,8 +259,11 @@ TEST(Page, OfAProfileTracesAreNamedByTheirWay) {
   ZoneRecord zone;
   zone.name = "nvml:GPU-0";
   for (int i = 0; i < 10; ++i) zone.samples.push_back({Seconds(i), std::nullopt, Watts(100 + i), Fault::none, ""});
-  const SampleRecord record{{zone}, 0};
-  const PageInput input = page_input("p", small_profile(), {{"loops", &record}});
+  const auto folder = std::filesystem::temp_directory_path() / ("eaq-page-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  write_samples(folder / "samples-loops.csv.zst", SampleRecord{{zone}, 0});
+  const PageInput input = page_input("p", small_profile(), folder);
+  std::filesystem::remove_all(folder);
   ASSERT_EQ(input.power.size(), 1u);
   EXPECT_EQ(input.power[0].zone, "nvml:GPU-0, loops");
   EXPECT_TRUE(has(html_page({input}, {}), "Power of nvml:GPU-0, loops"));

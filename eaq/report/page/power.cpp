@@ -81,13 +81,13 @@ PageChart trace_chart(const PowerTrace& trace, const PageInput& input) {
        {"mark", {{"type", "line"}, {"interpolate", "step-after"}, {"strokeWidth", 1}, {"color", "var(--ink)"}}},
        {"encoding", {{"x", time}, {"y", watts}}}});
   const bool bands = !input.visits.empty();
-  return {
-      "Power of " + trace.zone,
-      trace.label + "; at most 1500 points, the least and the largest of each stretch" + (bands ? "; bands are visits." : "."),
-      "It drew from " + short_number(low) + " to " + short_number(high) + " W over " +
-          with_decimals(trace.watts.back().time - trace.watts.front().time, 0) + " s." +
-          (bands ? " The table below has the mean of each format." : ""),
-      spec};
+  return {"Power of " + trace.zone,
+          trace.label + "; at most " + std::to_string(points_of_a_trace) + " points, the least and the largest of each stretch" +
+              (bands ? "; bands are visits." : "."),
+          "It drew from " + short_number(low) + " to " + short_number(high) + " W over " +
+              with_decimals(trace.watts.back().time - trace.watts.front().time, 0) + " s." +
+              (bands ? " The table below has the mean of each format." : ""),
+          spec};
 }
 
 PageChart visits_chart(const PageInput& input) {

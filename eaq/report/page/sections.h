@@ -16,6 +16,10 @@ std::string study_section(const PageInput& input, const Study& study, const Page
 std::string profile_section(const PageInput& input, const Profile& profile, const PageOptions& options);
 std::string power_section(const PageInput& input);
 
+/// Of a trace: each stretch's least and largest point, at most so many in all.
+inline constexpr std::size_t points_of_a_trace = 1500;
+std::vector<Curve::Point> thinned(const std::vector<Curve::Point>& points, std::size_t most);
+
 /// What a million inferences cost; empty where no joules are there.
 std::optional<PageTable> cost_table(const std::vector<const Run*>& runs, const PageOptions& options);
 /// The original study's figures beside these runs; empty where none is comparable.

@@ -291,13 +291,14 @@ std::vector<PageChart> roofline_charts(const Profile& profile) {
     const double intensity = s.flops / s.bytes;
     low = std::min(low, intensity);
     high = std::max(high, intensity);
-    if (std::find(bounds.begin(), bounds.end(), s.bound_by) == bounds.end()) bounds.push_back(s.bound_by);
-    ++counts[s.bound_by];
+    const std::string bound = s.bound_by.empty() ? "not told" : s.bound_by;
+    if (std::find(bounds.begin(), bounds.end(), bound) == bounds.end()) bounds.push_back(bound);
+    ++counts[bound];
     rows.push_back({{"site", s.site},
                     {"kind", s.kind},
                     {"x", intensity},
                     {"y", mJ->mean * 1e9 / s.flops},
-                    {"bound", s.bound_by},
+                    {"bound", bound},
                     {"at", short_number(intensity) + " flops a byte"},
                     {"cost", short_number(mJ->mean * 1e9 / s.flops) + " pJ a flop"},
                     {"mJ", with_bounds(*mJ)}});
@@ -332,7 +333,7 @@ std::vector<PageChart> roofline_charts(const Profile& profile) {
                              {"encoding", {{"x", x}, {"y", y}}}});
   std::string words;
   for (const std::string& name : bounds)
-    words += (words.empty() ? "" : ", ") + std::to_string(counts[name]) + " by " + (name.empty() ? "nothing known" : name);
+    words += (words.empty() ? "" : ", ") + std::to_string(counts[name]) + (name == "not told" ? " " : " by ") + name;
   return {{"Energy roofline",
            "The line: joules a flop of arithmetic and memory alone, as fitted; what lies above it is the static power over the "
            "site's time.",

@@ -57,9 +57,12 @@ PageTable sites_table(const Profile& profile) {
     row.emplace_back(notes);
   }
   table.notes.emplace_back(
-      "Loops: the site's steps alone, on their real input, over copies of their weights. In place: whole runs in which steps are "
-      "doubled. By time share: "
-      "the usual baseline, its part of the time of the whole model's joules. Intervals hold 95 %.");
+      "Loops: one step at a time runs again and again within the whole program, over copies of its weights. In place: whole runs "
+      "in "
+      "which a random half of the steps is doubled. By time share: the usual baseline, its part of the time of the whole model's "
+      "joules. Intervals hold 95 %.");
+  table.notes.emplace_back(steps_within_steps);
+  if (profile.manifest.protocol.name == "profile-unfused") table.notes.emplace_back(without_fusions);
   table.notes.emplace_back(
       "KL: KL(as it was || with this one site in that format, or without it), nats per predicted token or sentence.");
   if (emulated) table.notes.emplace_back("~ the format has no kernel here: its values, by another format's products.");
@@ -68,7 +71,7 @@ PageTable sites_table(const Profile& profile) {
 
 PageTable effects_table(const Profile& profile) {
   PageTable table{"What each change did to the answers",
-                  {"site", "changed to", "n", "KL nats", "flips", "nats per token", "accuracy, points"},
+                  {"site", "changed to", "n", "KL nats", "flips", "nll, nats", "accuracy, points"},
                   {},
                   {}};
   const auto add = [&](const SiteRecord& site, const std::string& to, const ImpactRecord& i) {
@@ -96,7 +99,8 @@ PageTable additivity_table(const Profile& profile) {
                           figure_cell(a.sum_mJ),
                           figure_cell(a.model_mJ),
                           {per_cent(a.error), a.error.mean}});
-  if (const std::string baseline = time_share_error(profile); !baseline.empty()) table.notes.push_back(baseline);
+  for (std::string note : {agreement_of_ways(profile), time_share_error(profile)})
+    if (!note.empty()) table.notes.push_back(std::move(note));
   return table;
 }
 

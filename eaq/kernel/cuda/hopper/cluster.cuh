@@ -23,8 +23,12 @@ const char* launch_in_clusters(unsigned cluster, dim3 grid, int threads, std::si
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = 2;
-  cudaError_t code = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                          static_cast<int>(shared));
+  // Never lowered: what is recorded already may need more.
+  const void* const itself = reinterpret_cast<const void*>(kernel);
+  cudaFuncAttributes allowed{};
+  cudaError_t code = cudaFuncGetAttributes(&allowed, itself);
+  if (code == cudaSuccess && allowed.maxDynamicSharedSizeBytes < static_cast<int>(shared))
+    code = cudaFuncSetAttribute(itself, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
   if (code == cudaSuccess) code = cudaLaunchKernelEx(&config, kernel, parameters...);
   if (code == cudaSuccess) return nullptr;
   cudaGetLastError();

@@ -41,6 +41,7 @@ class ToyProduct : public Product {
     for (std::int64_t k = 0; k < in_; ++k) out[k] = decode(bits_[static_cast<std::size_t>(n * in_ + k)]);
   }
   std::size_t bytes() const override { return bits_.size() * sizeof(bits_[0]); }
+  void begin_report() const override { ran_ = false; }
   KernelReport report() const override {
     KernelReport report{.kernels = {}, .storage = "toy", .arithmetic = "f32", .emulated = false};
     if (ran_) report.kernels.emplace_back("plain toy f32");
