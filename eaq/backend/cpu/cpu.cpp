@@ -16,30 +16,32 @@ CpuContext& cpu(const Frame& f) { return static_cast<CpuContext&>(f.context); }
 // Rows a task takes in the loops that only move data: large enough that handing out a task does not show.
 constexpr std::int64_t rows_per_task = 16;
 
-void gather(const Table& table, std::int64_t index, float* out, std::int64_t width) {
-  if (table.product) return table.product->row(index, out);
-  const auto at = static_cast<std::size_t>(index * width);
-  const std::byte* row = table.matrix->buffer.data() + at * size_of(table.matrix->dtype);
-  to_f32({table.matrix->dtype, {width}, row}, {out, static_cast<std::size_t>(width)});
+// A table's row where it lies, or as its product gives it in `f32`.
+Matrix row_of(const Table& table, std::int64_t index, std::int64_t width, float* f32) {
+  if (table.product) {
+    table.product->row(index, f32);
+    return {DType::f32, reinterpret_cast<std::byte*>(f32), 1, width, width};
+  }
+  const DType dtype = table.matrix->dtype;
+  // Read alone, which a Matrix does not say.
+  auto* const all = const_cast<std::byte*>(table.matrix->buffer.data());
+  return {dtype, all + static_cast<std::size_t>(index * width) * size_of(dtype), 1, width, width};
 }
 
-// The rows of a task lie in its thread's own cache until they are summed and normed.
 void run(const EmbeddingOp& op, const Frame& f) {
   const Matrix& out = value(f, op.out);
+  const auto width = static_cast<std::size_t>(out.cols);
   std::optional<LayerNorm> norm;
   if (op.norm) norm = {op.norm->gamma->data(), op.norm->beta->data(), op.norm->epsilon};
-  const auto block = static_cast<std::size_t>(rows_per_task * out.cols);
   cpu(f).parallel((out.rows + rows_per_task - 1) / rows_per_task, [&](std::int64_t task, int thread) {
-    const std::int64_t first = task * rows_per_task, count = std::min(out.rows - first, rows_per_task);
-    std::byte* const scratch = cpu(f).scratch(thread, (2 * block + static_cast<std::size_t>(out.cols)) * sizeof(float) + 64);
-    const Matrix tokens{DType::f32, scratch, count, out.cols, out.cols},
-        positions{DType::f32, scratch + block * sizeof(float), count, out.cols, out.cols};
-    for (std::int64_t r = 0; r < count; ++r) {
-      const auto at = static_cast<std::size_t>(first + r);
-      gather(op.tokens, f.batch.ids[at], reinterpret_cast<float*>(tokens.row(r)), out.cols);
-      gather(op.positions, f.batch.positions[at], reinterpret_cast<float*>(positions.row(r)), out.cols);
+    std::byte* const scratch = cpu(f).scratch(thread, 3 * width * sizeof(float) + 64);
+    auto* const token = reinterpret_cast<float*>(scratch);
+    for (std::int64_t r = task * rows_per_task; r < std::min(out.rows, (task + 1) * rows_per_task); ++r) {
+      const auto at = static_cast<std::size_t>(r);
+      add_rows(norm ? &*norm : nullptr, row_of(op.tokens, f.batch.ids[at], out.cols, token),
+               row_of(op.positions, f.batch.positions[at], out.cols, token + width), out.slice(r, 1),
+               scratch + 2 * width * sizeof(float));
     }
-    add_rows(norm ? &*norm : nullptr, tokens, positions, out.slice(first, count), scratch + 2 * block * sizeof(float));
   });
 }
 

@@ -77,6 +77,8 @@ struct CpuContext::State {  // NOLINT(clang-analyzer-optin.performance.Padding)
   std::exception_ptr failure;  // under mutex
   bool spins = true;
   std::vector<Scratch> scratch;
+  std::atomic<std::size_t> asked_for{0};  // most that any thread has had of its own
+  std::size_t everywhere = 0;             // that all have
   Scratch shared;
   std::vector<std::thread> workers;
 
@@ -87,6 +89,15 @@ struct CpuContext::State {  // NOLINT(clang-analyzer-optin.performance.Padding)
     }
     work_came.notify_all();
     for (std::thread& worker : workers) worker.join();
+  }
+
+  /// Between loops: gives every thread what one of them has asked for. Otherwise one that meets its first large task late would
+  /// allocate then, within a trial.
+  void level_scratch() {
+    const std::size_t most = asked_for.load(std::memory_order_relaxed);
+    if (most <= everywhere) return;
+    for (Scratch& one : scratch) one.at_least(most);
+    everywhere = most;
   }
 
   /// Owns one more task; -1 when there is none.
@@ -191,6 +202,12 @@ void CpuContext::parallel(std::int64_t tasks, const LoopBody& body) {
   keep_openmp_to_this_thread();
   State& s = *state_;
   if (s.busy.exchange(true, std::memory_order_acquire)) throw Error(ErrorKind::bug, "CpuContext::parallel() within its own task");
+  try {
+    s.level_scratch();
+  } catch (...) {
+    s.busy.store(false, std::memory_order_release);
+    throw;
+  }
   s.body = &body;
   s.tasks = tasks;
   s.done.store(0, std::memory_order_relaxed);
@@ -209,7 +226,11 @@ void CpuContext::parallel(std::int64_t tasks, const LoopBody& body) {
 
 std::byte* CpuContext::scratch(int thread, std::size_t bytes) {
   assert(thread >= 0 && thread < threads());
-  return state_->scratch[static_cast<std::size_t>(thread)].at_least(bytes);
+  State& s = *state_;
+  for (std::size_t most = s.asked_for.load(std::memory_order_relaxed);
+       most < bytes && !s.asked_for.compare_exchange_weak(most, bytes, std::memory_order_relaxed);) {
+  }
+  return s.scratch[static_cast<std::size_t>(thread)].at_least(bytes);
 }
 std::byte* CpuContext::shared_scratch(std::size_t bytes) { return state_->shared.at_least(bytes); }
 
