@@ -4,7 +4,8 @@
 //
 // One core of an AMD EPYC 9005 (Zen 5), 128 x 768 x 3072: 190 G operations/s by AVX2, 420 by AVX-512; f32 does 122 and 265 there.
 //
-// Panels are [k / 2][width][2] bytes, widened on load; rows of x come as i16 already, so a pair is one 32-bit broadcast.
+// Panels are [k / 2][width][2] bytes, widened on load; rows of x come as i16 already, so a pair is one 32-bit broadcast. k is cut
+// and the next part asked for as in gemm_f32.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "eaq/kernel/cpu/dot_s8.cpp"
 #include "eaq/kernel/cpu/targets.h"
@@ -13,6 +14,7 @@
 //
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -29,6 +31,10 @@ struct DotCall {
   const std::int8_t* panel = nullptr;
   std::int32_t* out = nullptr;
   std::int64_t out_stride = 0;
+  bool add = false;                  ///< to what out holds
+  const std::byte* ahead = nullptr;  ///< what is multiplied next, where that is known
+  std::int64_t lines = 0;            ///< of 64 bytes, from `ahead` on
+  std::array<Touched, 2> touched{};
 };
 
 }  // namespace eaq::gemm
@@ -48,17 +54,22 @@ constexpr int max_rows = 6;
 using Sums = hn::Vec<decltype(d32)>;
 using Pairs = hn::Vec<decltype(d16)>;
 
+constexpr int pairs_a_line = 4;  // a line of what comes next is asked for
+
 template <int rows>
-HWY_INLINE void rows_by_panel(const DotCall& c, const std::int16_t* x, std::int32_t* out) {
+HWY_INLINE void rows_by_panel(const DotCall& c, const std::int16_t* x, std::int32_t* out, LinesAhead ahead) {
   Sums sums[rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sums[r][v] = hn::Zero(d32);
+    for (int v = 0; v < vectors; ++v) sums[r][v] = c.add ? hn::LoadU(d32, out + r * c.out_stride + v * lanes) : hn::Zero(d32);
   const std::int8_t* w = c.panel;
   for (std::int64_t p = 0; p < c.pairs; ++p, w += 2 * lanes * vectors) {
     // One row is bound by memory (gemm_f32.cpp). The next panel lies behind this one.
-    if constexpr (rows == 1) __builtin_prefetch(w + 4096, 0, 3);
+    if constexpr (rows == 1)
+      __builtin_prefetch(w + 4096, 0, 3);
+    else if (p % pairs_a_line == 0)
+      ahead.ask();
     Pairs column[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) column[v] = hn::PromoteTo(d16, hn::LoadU(d8, w + 2 * lanes * v));
@@ -81,21 +92,28 @@ HWY_INLINE void rows_by_panel(const DotCall& c, const std::int16_t* x, std::int3
 }
 
 void dot(const DotCall& c) {
-  std::int64_t r = 0;
-  for (; r + max_rows <= c.rows; r += max_rows) rows_by_panel<max_rows>(c, c.x + r * c.x_stride, c.out + r * c.out_stride);
+  std::int64_t r = 0, asked = 0;
+  const std::int64_t share = c.pairs / pairs_a_line;
+  for (; r + max_rows <= c.rows; r += max_rows) {
+    const std::int64_t lines = std::min(share, c.lines - asked);
+    rows_by_panel<max_rows>(c, c.x + r * c.x_stride, c.out + r * c.out_stride,
+                            {c.ahead + asked * 64, lines, c.touched, r, max_rows});
+    asked += lines;
+  }
+  const LinesAhead rest(nullptr, 0, c.touched, r, c.rows - r);
   const std::int16_t* x = c.x + r * c.x_stride;
   std::int32_t* out = c.out + r * c.out_stride;
   switch (c.rows - r) {
     case 1:
-      return rows_by_panel<1>(c, x, out);
+      return rows_by_panel<1>(c, x, out, rest);
     case 2:
-      return rows_by_panel<2>(c, x, out);
+      return rows_by_panel<2>(c, x, out, rest);
     case 3:
-      return rows_by_panel<3>(c, x, out);
+      return rows_by_panel<3>(c, x, out, rest);
     case 4:
-      return rows_by_panel<4>(c, x, out);
+      return rows_by_panel<4>(c, x, out, rest);
     case 5:
-      return rows_by_panel<5>(c, x, out);
+      return rows_by_panel<5>(c, x, out, rest);
     default:
       return;
   }
@@ -117,18 +135,28 @@ class HighwayS8 final : public TileKernel {
   }
 
   const std::string& run(const TileInput& x, const PanelSpan& panels, std::byte* out, std::byte*) const override {
-    for (std::int64_t p = 0; p < panels.count; ++p)
-      (wide_ ? N_AVX3::dot : N_AVX2::dot)({.x = reinterpret_cast<const std::int16_t*>(x.data),
+    const std::int64_t width = panels.layout->width, pairs = x.k / 2;
+    const auto pair = static_cast<std::size_t>(2 * width);  // bytes of a panel
+    for_each_part(panels, pairs, pair, x.rows == 1 ? pairs : part(), [&](const PanelPart& part) {
+      (wide_ ? N_AVX3::dot : N_AVX2::dot)({.x = reinterpret_cast<const std::int16_t*>(x.data) + 2 * part.first,
                                            .x_stride = x.stride,
                                            .rows = x.rows,
-                                           .pairs = x.k / 2,
-                                           .panel = reinterpret_cast<const std::int8_t*>(panels.panel(p)),
-                                           .out = reinterpret_cast<std::int32_t*>(out) + p * panels.layout->width,
-                                           .out_stride = panels.columns()});
+                                           .pairs = part.count,
+                                           .panel = reinterpret_cast<const std::int8_t*>(part.data),
+                                           .out = reinterpret_cast<std::int32_t*>(out) + part.panel * width,
+                                           .out_stride = panels.columns(),
+                                           .add = part.first > 0,
+                                           .ahead = part.next,
+                                           .lines = part.next == nullptr ? 0 : part.count * static_cast<std::int64_t>(pair) / 64,
+                                           .touched = part.touched});
+    });
     return name_;
   }
 
  private:
+  // AVX2's narrow panel: a part takes 3/4 of a 32 KiB L1.
+  std::int64_t part() const { return wide_ ? part_in_l2 : 768; }
+
   bool wide_;
   std::string name_;
 };
