@@ -187,7 +187,7 @@ await check('the dark has a dark paper and light letters, in charts too', async 
   await other.close();
 });
 
-for (const name of ['studies', 'profile'])
+for (const name of ['studies', 'profile', 'kept'])
   await check(`${name} on a phone of 390 px: nothing but tables scrolls sideways`, async () => {
     const page = await open(pages[name], {width: 390, height: 844});
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);

@@ -5,7 +5,7 @@ namespace eaq::format_fp16 {
 
 const ProductMaker& cuda_products() {
   static const DenseProducts products(
-      {.storage = DType::f16, .operands = DType::f16, .storage_name = "fp16", .arithmetic_name = "f16", .oldest = 70});
+      {.storage = DType::f16, .operands = DType::f16, .storage_name = "fp16", .arithmetic_name = "f16", .oldest = 75});
   return products;
 }
 
