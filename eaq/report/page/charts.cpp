@@ -106,9 +106,9 @@ Json pareto_spec(const Json& rows, const std::vector<RunCost>& costs, bool joule
   const Json hollow = {{"title", nullptr},
                        {"symbolFillColor", "transparent"}};  // full and hollow say something in the chart alone
   Json shape = {{"field", "format"}, {"type", "nominal"}, {"scale", shapes_of(names)}, {"legend", hollow}};
-  Json colours = colours_of(names);
-  colours.erase("title");
-  colours["legend"] = hollow;
+  Json colour_field = colours_of(names);
+  colour_field.erase("title");
+  colour_field["legend"] = hollow;
   const Json tips = {tip("format", "format"),
                      tip("cost", cost_title(first, joules)),
                      tip("ratio", (joules ? "joules vs " : "speed vs ") + reference),
@@ -130,7 +130,7 @@ Json pareto_spec(const Json& rows, const std::vector<RunCost>& costs, bool joule
        {"encoding",
         {{"y", y},
          {"shape", shape},
-         {"color", colours},
+         {"color", colour_field},
          {"fill", {{"field", "fill"}, {"type", "nominal"}, {"scale", nullptr}, {"legend", nullptr}}},
          {"tooltip", tips}}}}};
   return spec;

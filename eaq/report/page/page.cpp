@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "eaq/base/base.h"
 #include "eaq/report/page/assets.h"
@@ -79,10 +81,25 @@ std::string head(const std::string& title) {
          "</style>\n</head>\n";
 }
 
+std::string formats_of(const Study& study) {
+  std::string formats;
+  std::set<std::string> seen;
+  for (const Run& run : study.runs)
+    if (seen.insert(run.format).second) formats += (formats.empty() ? "" : ", ") + run.format;
+  return formats;
+}
+
+// Studies of one name are told apart by their formats.
 std::string contents(const std::vector<PageInput>& results) {
+  std::map<std::string, int> called;
+  for (const PageInput& result : results) ++called[title_of(result)];
   std::string text = "<nav aria-label=\"Contents\"><ul>\n";
-  for (std::size_t i = 0; i < results.size(); ++i)
-    text += "<li><a href=\"#result-" + std::to_string(i + 1) + "\">" + escaped(title_of(results[i])) + "</a></li>\n";
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    std::string title = title_of(results[i]);
+    const auto* study = std::get_if<Study>(&results[i].result);
+    if (study != nullptr && called[title] > 1) title += " (" + formats_of(*study) + ")";
+    text += "<li><a href=\"#result-" + std::to_string(i + 1) + "\">" + escaped(title) + "</a></li>\n";
+  }
   return text + "</ul></nav>\n";
 }
 

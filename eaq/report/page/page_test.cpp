@@ -274,6 +274,15 @@ TEST(Page, WhatIsNoResultIsAnErrorThatNamesTheFile) {
   EXPECT_THROW(read_page_input("/nowhere/study.json"), Error);
 }
 
+TEST(Page, StudiesOfOneNameAreToldApartByTheirFormats) {
+  PageInput few = kept_input();
+  std::get<Study>(few.result).runs.resize(1);
+  const std::string page = html_page({kept_input(), few}, {});
+  EXPECT_TRUE(has(page, "on NVIDIA H200 (fp32, fp16, bf16)</a>"));
+  EXPECT_TRUE(has(page, "on NVIDIA H200 (fp32)</a>"));
+  EXPECT_TRUE(has(html_page({few}, {}), "on NVIDIA H200</a>"));
+}
+
 TEST(Page, NumbersSortByWhatTheyBeginWith) {
   EXPECT_EQ(page::leading_number("45 070"), 45070);
   EXPECT_EQ(page::leading_number("10.1x [10.1,10.2]"), 10.1);
