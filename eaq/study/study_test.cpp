@@ -144,6 +144,7 @@ TEST(Study, ARowNamesTheKernelsAndTheArithmeticOfItsOwnPhase) {
     if (name == "cuda") options.formats = {"fp16"};
     options.device = name;
     options.phases = {Phase::forward, Phase::decode};
+    options.data.limit = 1, options.batch = {1};
     std::optional<Device> device;
     try {
       device = open_device(name);

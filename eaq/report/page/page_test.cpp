@@ -239,6 +239,7 @@ TEST(Page, ManyTracesAreThinnedUntilThePageIsLightEnough) {
   const std::string text = html_page({input}, {});
   EXPECT_LE(text.size(), most_page_bytes);
   EXPECT_TRUE(has(text, "Power of zone 39"));
+  if (page::chart_libraries().empty()) return;  // tables alone: no points
   input.power.resize(1);
   EXPECT_EQ(count_of(html_page({input}, {}), "\"w\":"), 1500u);  // alone it keeps every point
 }
