@@ -42,7 +42,8 @@ inline constexpr double whole_loss_nats = 0.01;
 inline constexpr double accuracy_margin = 0.01;
 
 /// For each group of sites and each format that its impact is known in:
-/// - "quantise": the device has a kernel for the format, fewer bytes are stored than in fp32 (which impact is against), of weights
+/// - "quantise": the device has a kernel for the format, fewer bytes are stored than in fp32 (which impact is against), of
+/// weights
 ///   that two groups share because both are quantised; the sum over the group's sites of KL and of the nll lost has an interval
 ///   that ends below the group's part of whole_loss_nats, and no site's accuracy can have lost more than accuracy_margin, nor is
 ///   a loss of accuracy shown;

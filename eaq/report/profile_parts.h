@@ -33,7 +33,8 @@ double share_of(const PartGroup& group);
 /// A sentence on what time share x mean power gets wrong: it adds up to the whole by construction, so where it puts the joules.
 /// Empty where there are no joules, or none certain enough, to hold against it.
 std::string time_share_error(const Profile& profile);
-/// A sentence on how many rows' joules by loops and in place lie within both intervals of each other; empty where no row has both.
+/// A sentence on how many rows' joules by loops and in place lie within both intervals of each other; empty where no row has
+/// both.
 std::string agreement_of_ways(const Profile& profile);
 /// "fp16", "int8": whatever some row's impact is known in.
 std::vector<std::string> impact_formats(const Profile& profile);
