@@ -213,6 +213,7 @@ std::optional<RooflineRecord> fit_roofline(std::span<SiteRecord> sites, std::opt
       told_apart = false;
     } else if (resamples.size() >= fewest_resamples) {
       std::vector<double> values;
+      values.reserve(resamples.size());
       for (const Terms& c : resamples) values.push_back(c[a]);
       figure->ci95 = {percentile(values, 0.025) * unit, percentile(values, 0.975) * unit};
     }
