@@ -1,5 +1,4 @@
 #include "eaq/study/study.h"
-#include "eaq/report/report.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
