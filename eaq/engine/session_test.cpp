@@ -65,14 +65,15 @@ TEST_P(OnDevice, DecodingWithACacheEqualsTheWholeSequenceAtOnce) {
   for (const std::string format : {"fp32", "bf16", "fp16", "mixed_fp16", "int8"}) {
     if (!can_run(format, GetParam())) continue;
     const auto model = packed(tiny_gpt2, format, GetParam());
-    const auto sequence = random_sequences(model->graph(), {24});
-    Session whole(model), step(model, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = 32});
+    // A prompt that goes into the cache in several parts.
+    const auto sequence = random_sequences(model->graph(), {50});
+    Session whole(model), step(model, {.logits = Logits::last, .cache_sequences = 1, .cache_capacity = 64});
     const auto wanted = logits_of(whole, make_batch(sequence).view());
-    OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>{{sequence[0].begin(), sequence[0].begin() + 10}});
+    OwnedBatch batch = make_batch(std::vector<std::vector<std::int32_t>>{{sequence[0].begin(), sequence[0].begin() + 40}});
     batch.past = {0};
     step.run(batch.view());
     std::vector<float> got;
-    for (std::int32_t i = 10; i < 24; ++i) {
+    for (std::int32_t i = 40; i < 50; ++i) {
       batch.ids = {sequence[0][static_cast<std::size_t>(i)]}, batch.positions = {i}, batch.row_begin = {0, 1}, batch.past = {i};
       got = logits_of(step, batch.view());
     }

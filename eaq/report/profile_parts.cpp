@@ -200,10 +200,10 @@ std::string agreement_of_ways(const Profile& profile) {
   constexpr double expected = 0.95, clearly_fewer = 0.88;
   return "Loops and in place agree, within both intervals, in " + std::to_string(agree) + " of " + std::to_string(both) +
          " parts" +
-         (agree < clearly_fewer * both
-              ? " (" + with_decimals(100 * expected, 0) +
-                    " % would if scatter were all: what a step costs depends here on what it is repeated among)."
-              : ".");
+         (agree < clearly_fewer * both ? " (" + with_decimals(100 * expected, 0) +
+                                             " % would if visits' scatter were all that tells them apart, so single parts are "
+                                             "known less well than they say)."
+                                       : ".");
 }
 
 std::vector<PartGroup> part_groups(const Profile& profile) {

@@ -130,6 +130,10 @@ TEST(TimedData, EveryBatchIsRecordedAheadOfTheTrials) {
         EXPECT_EQ(program->record(), 0) << model << " on " << name << ", " << name_of(shape.phase);
         for (int run = 0; run < static_cast<int>(data->batches.size()); ++run) workload.run(run, nullptr);
         workload.finish();
+        // What is named as having run begins anew with each.
+        EXPECT_FALSE(packed->report().kernels.empty());
+        workload_of(std::make_shared<TimedProgram>(packed, data));
+        EXPECT_EQ(packed->report().kernels.empty(), name == "cpu") << model << ", " << name_of(shape.phase);
         EXPECT_EQ(program->record(), 0) << model << " on " << name << ", " << name_of(shape.phase);
       }
     }

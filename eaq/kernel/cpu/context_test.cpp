@@ -14,6 +14,17 @@
 namespace eaq {
 namespace {
 
+TEST(CpuContext, GivesEveryThreadTheScratchThatOneHasAskedForBeforeTheNextLoop) {
+  CpuContext context(3);
+  constexpr std::size_t much = 1 << 20;
+  context.scratch(0, much);
+  context.parallel(1, [](std::int64_t, int) {});
+  for (int thread = 0; thread < 3; ++thread) {
+    const std::byte* had = context.scratch(thread, 1);
+    EXPECT_EQ(context.scratch(thread, much), had) << thread;
+  }
+}
+
 TEST(CpuContext, RunsEveryTaskExactlyOnce) {
   for (const int threads : {1, 2, 3, 8}) {
     CpuContext context(threads);

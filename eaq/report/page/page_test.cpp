@@ -232,13 +232,13 @@ TEST(Page, ATraceIsThinnedAndLosesNoPeak) {
 
 TEST(Page, ManyTracesAreThinnedUntilThePageIsLightEnough) {
   PageInput input = page_input("s", kept_study(), SampleRecord{}, {});
-  for (int zone = 0; zone < 40; ++zone) {
+  for (int zone = 0; zone < 80; ++zone) {
     PowerTrace& trace = input.power.emplace_back(PowerTrace{"zone " + std::to_string(zone), "measured", {}});
     for (int i = 0; i < 1500; ++i) trace.watts.push_back({i * 1.2345, 100 + i * 0.12345});
   }
   const std::string text = html_page({input}, {});
   EXPECT_LE(text.size(), most_page_bytes);
-  EXPECT_TRUE(has(text, "Power of zone 39"));
+  EXPECT_TRUE(has(text, "Power of zone 79"));
   if (page::chart_libraries().empty()) return;  // tables alone: no points
   input.power.resize(1);
   EXPECT_EQ(count_of(html_page({input}, {}), "\"w\":"), 1500u);  // alone it keeps every point
