@@ -50,8 +50,7 @@ TimedData make_timed_data(const Job& job, const TimedShape& shape, std::uint64_t
 class TimedProgram {
  public:
   TimedProgram(const std::shared_ptr<const PackedModel>& packed, std::shared_ptr<const TimedData> data);
-  /// What a device records of a batch is recorded now, for every batch, and not within a trial; how many were. The packed model's
-  /// report begins here: it is of what is timed.
+  /// What a device records of a batch is recorded now, for every batch, and not within a trial; how many were.
   int record();
   /// One run: iterations cycle through the batches. On a device that works by itself it returns at the end of the run that was
   /// submitted ahead() calls earlier; finish() when all are over.
@@ -62,6 +61,7 @@ class TimedProgram {
   const TimedData& data() const { return *data_; }
 
  private:
+  /// Once. The packed model's report begins behind it, and is of what is timed.
   void prepare();
 
   std::shared_ptr<const TimedData> data_;

@@ -178,11 +178,11 @@ void TimedProgram::prepare() {
     prepared_.push_back(session_.prepare(batch.view()));
     if (feeds_back_) break;  // the rest follows from it
   }
+  packed().begin_report();
 }
 
 int TimedProgram::record() {
   prepare();
-  packed().begin_report();
   std::int64_t rows = 0, sequences = 0;
   for (const OwnedBatch& batch : data_->batches) {
     rows = std::max(rows, batch.view().rows());
