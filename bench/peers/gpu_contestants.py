@@ -191,7 +191,7 @@ class EaqOnGpu(Eaq):
         limit = [("--limit", work.batch if work.family == "distilbert" else 1)] if work.seq else []
         if self.args.eaq_protocol == "original":
             iterations = self.iterations or 20
-            protocol = [("--protocol", "original"), ("--method", "counter"), ("--trials", 2), ("--iterations", iterations), ("--warmup", max(5, iterations // 3))]
+            protocol = [("--protocol", "original"), ("--method", "counter"), ("--trials", 2), ("--iterations", iterations), ("--warmup", max(5, round(iterations * self.args.warm_seconds / self.seconds)))]
         else:
             protocol = [("--blocks", 2), ("--min-seconds", f"{min_seconds:g}")]
         ours = [word for option in protocol + limit if option[0] not in self.args.eaq_options for word in option]

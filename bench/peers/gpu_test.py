@@ -140,9 +140,9 @@ class Works(unittest.TestCase):
 
 def eaq(name="distilbert-b32-s128", **arguments):
     one = object.__new__(EaqOnGpu)
-    defaults = {"eaq_protocol": "blocks", "eaq_options": [], "uuid": None}
+    defaults = {"eaq_protocol": "blocks", "eaq_options": [], "uuid": None, "warm_seconds": 0.5}
     one.work, one.format, one.device, one.args = work_named(name), "fp16", "cuda", SimpleNamespace(**{**defaults, **arguments})
-    one.program, one.model, one.iterations, one.mJ, one.why_no_mJ = "eaq", "m", None, None, None
+    one.program, one.model, one.seconds, one.iterations, one.mJ, one.why_no_mJ = "eaq", "m", 1.5, None, None, None
     return one
 
 

@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "eaq/engine/engine.h"
@@ -7,57 +5,11 @@
 namespace eaq {
 namespace {
 
-// The one token that a row of logits gives for a place. Tokens that top_k and top_p leave out take no part in the draw.
-class Sampler {
- public:
-  explicit Sampler(const GenerateOptions& options) : options_(options) {
-    // So cold that only the likeliest is left, and quotients would overflow.
-    constexpr double frozen = 1e-6;
-    if (options_.temperature < frozen) options_.temperature = 0;
-  }
-
-  /// Whether a device that chooses by sampling() alone chooses the same.
-  bool is_plain() const { return options_.temperature <= 0 || (options_.top_k <= 0 && options_.top_p >= 1); }
-  Sampling sampling() const { return {options_.temperature, options_.seed}; }
-
-  std::int32_t operator()(const float* logits, std::int64_t n, std::int64_t position) {
-    if (options_.temperature <= 0) return summarise_row(logits, n).argmax;
-    order_.resize(static_cast<std::size_t>(n));
-    std::iota(order_.begin(), order_.end(), 0);
-    if (!is_plain()) keep_likeliest(logits);
-    const std::uint64_t key = draw_key(options_.seed, 0, position);
-    const auto score = [&](std::int32_t token) { return drawn_score(logits[token], options_.temperature, key, token); };
-    std::int32_t best = order_.front();
-    float top = score(best);
-    for (const std::int32_t token : order_)
-      if (const float mine = score(token); mine > top || (mine == top && token < best)) best = token, top = mine;
-    return best;
-  }
-
- private:
-  void keep_likeliest(const float* logits) {
-    const auto greater = [&](std::int32_t a, std::int32_t b) {
-      return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
-    };
-    std::size_t kept = order_.size();
-    if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));
-    std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(kept), order_.end(), greater);
-    const auto weight = [&](std::size_t i) {
-      return std::exp((static_cast<double>(logits[order_[i]]) - logits[order_[0]]) / options_.temperature);
-    };
-    double sum = 0, reached = 0;
-    for (std::size_t i = 0; i < kept; ++i) sum += weight(i);
-    // Nucleus (Holtzman et al., 2020): the smallest set of likeliest tokens whose probability reaches top_p.
-    for (std::size_t i = 0; i < kept; ++i) {
-      reached += weight(i);
-      if (reached >= options_.top_p * sum) kept = i + 1;
-    }
-    order_.resize(kept);
-  }
-
-  GenerateOptions options_;
-  std::vector<std::int32_t> order_;
-};
+Sampling sampling_of(const GenerateOptions& options) {
+  // So cold that only the likeliest is left, and quotients would overflow.
+  constexpr double frozen = 1e-6;
+  return {options.temperature < frozen ? 0 : options.temperature, options.seed, options.top_k, options.top_p};
+}
 
 void check(const Graph& graph, std::span<const std::int32_t> prompt, const GenerateOptions& options) {
   if (graph.task != Task::language_model)
@@ -76,13 +28,13 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
                    const GenerateOptions& options, const std::function<bool(std::int32_t)>& on_token) {
   check(packed->graph(), prompt, options);
   const auto length = static_cast<std::int32_t>(prompt.size());
-  Sampler sample(options);
-  const bool feeds_back = sample.is_plain() && options.listener == nullptr && can_feed_back(packed->device());
+  const Sampling sampling = sampling_of(options);
+  const bool feeds_back = options.listener == nullptr && can_feed_back(packed->device());
   Session session(packed, {.logits = Logits::last,
                            .cache_sequences = 1,
                            .cache_capacity = length + options.max_new_tokens,
                            .feeds_back = feeds_back,
-                           .sampling = sample.sampling()});
+                           .sampling = sampling});
   Generated result;
 
   OwnedBatch batch;
@@ -121,7 +73,7 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
   };
   const auto chosen = [&](int i) {
     check_finite(length + i - 1);
-    return sample(logits.data(), static_cast<std::int64_t>(logits.size()), length + i);
+    return choose_token(logits.data(), static_cast<std::int64_t>(logits.size()), sampling, 0, length + i);
   };
   if (feeds_back && options.max_new_tokens > 0) {
     bool goes_on = take(0, chosen(0));

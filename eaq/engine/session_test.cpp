@@ -430,7 +430,7 @@ TEST(Generation, TheSameSeedGivesTheSameTextAndAnotherAnother) {
 
 TEST_P(OnDevice, DrawsTheTextThatTheProcessorDraws) {
   GenerateOptions options;
-  options.max_new_tokens = 12, options.temperature = 0.9, options.seed = 5;
+  options.max_new_tokens = 12, options.temperature = 0.9, options.seed = 5, options.top_k = 200, options.top_p = 0.9;
   const std::vector<std::int32_t> prompt{1, 2, 3};
   const auto drawn = generate(packed(tiny_gpt2, "fp32", GetParam()), prompt, options).ids;
   EXPECT_EQ(drawn, generate(packed(tiny_gpt2, "fp32"), prompt, options).ids);

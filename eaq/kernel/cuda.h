@@ -237,11 +237,11 @@ struct RowVerdict {
 void judge_rows(CudaContext& context, const Matrix& logits, const Matrix* reference, const std::int32_t* targets,
                 RowVerdict* verdicts);
 
-/// The chosen token of each row of logits becomes its sequence's next input: ids[s] = argmax, or a draw for the place at[s] + 1;
+/// The chosen token of each row of logits becomes its sequence's next input: ids[s] = choose_token() for the place at[s] + 1;
 /// at[s] and past[s] move on by one, non_finite[s] counts logits that are no numbers. `parts` is room of
 /// feed_back_bytes(sequences), zeros before the first call.
 std::size_t feed_back_bytes(std::int64_t sequences);
-void feed_back(CudaContext& context, const Matrix& logits, const Sampling& sampling, std::int32_t* ids, std::int32_t* at,
+void feed_back(CudaContext& context, const Matrix& logits, const Sampling& how, std::int32_t* ids, std::int32_t* at,
                std::int32_t* past, std::int32_t* non_finite, std::byte* parts);
 
 /// Of all elements: out[0] = bits of the largest finite |x| as f32, out[1] = how many are not finite. `out` is two zeros before.

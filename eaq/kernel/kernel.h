@@ -41,10 +41,6 @@ const CpuInfo& cpu_info();
 /// lacks.
 Isa cpu_isa();
 
-/// Whether kernels may use a flag: the machine has it and EAQ_CPU_ISA, where given, does not forbid it. For what lies between
-/// levels: VNNI on an Ice Lake, AVX-VNNI on an Alder Lake.
-bool cpu_uses(std::string_view flag);
-
 // ---- Contexts
 
 /// What computes, as results name it. Empty: there is no such thing.
@@ -223,13 +219,14 @@ double kl_divergence(const float* p_logits, const float* q_logits, std::int64_t 
 struct Sampling {
   double temperature = 0;  ///< 0: the likeliest; else a draw from softmax(logits / temperature)
   std::uint64_t seed = 0;
+  std::int32_t top_k = 0;  ///< above 0: a draw is among so many of the likeliest alone
+  double top_p = 1;        ///< below 1: and among the fewest of them that have this part of their probability (nucleus sampling;
+                           ///< Holtzman et al., 2020)
+
+  bool leaves_out() const { return temperature > 0 && (top_k > 0 || top_p < 1); }  ///< tokens, of a draw
 };
-/// The key under which the token of one place of one sequence is drawn.
-std::uint64_t draw_key(std::uint64_t seed, std::int64_t sequence, std::int64_t position);
-/// What a token's logit counts in a draw: the largest of logit / temperature + Gumbel noise is a sample of softmax(logits /
-/// temperature) (the Gumbel-max trick; Yellott, 1977). One pass, and no sum over all tokens. The noise is the same on every
-/// device.
-float drawn_score(float logit, double temperature, std::uint64_t key, std::int64_t token);
+/// The token that a row of `n` finite logits gives for a place of a sequence: the same on every device, and for the same seed.
+std::int32_t choose_token(const float* logits, std::int64_t n, const Sampling&, std::int64_t sequence, std::int64_t position);
 
 /// Largest |x| among finite elements, and how many are not finite.
 struct RangeSummary {

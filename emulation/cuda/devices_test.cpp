@@ -20,6 +20,23 @@ TEST(WhyNoCard, SaysWhatIsMissingAndWhatToDo) {
   says({.code = cudaErrorInitializationError}, "initialization error");
 }
 
+TEST(OldCards, AreRefusedByName) {
+  cudaDeviceProp properties{};
+  ASSERT_EQ(cudaGetDeviceProperties(&properties, 0), cudaSuccess);
+  EXPECT_EQ(usable_architecture(properties), 90);
+  setenv("EAQ_EMULATED_SM", "70", 1);
+  ASSERT_EQ(cudaGetDeviceProperties(&properties, 0), cudaSuccess);
+  try {
+    usable_architecture(properties);
+    ADD_FAILURE() << "was not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+    EXPECT_EQ(std::string(error.what()).find("this program has no kernels for emulated card (CPU), which is sm_70"), 0u)
+        << error.what();
+  }
+  unsetenv("EAQ_EMULATED_SM");
+}
+
 TEST(FailedCalls, AreNamedWithTheirSite) {
   try {
     check(cudaErrorInvalidDevice, "cudaSetDevice: turning to the card");

@@ -165,14 +165,6 @@ std::optional<Isa> level_of(const std::vector<std::string>& flags) {
   return level;
 }
 
-Isa level_of_flag(std::string_view flag) {
-  for (std::size_t i = 0; i < level_flags().size(); ++i)
-    if (contains(level_flags()[i], flag)) return static_cast<Isa>(i);
-  // Flags between levels belong to the next one up, whose kernels expect them.
-  if (flag.substr(0, 3) == "amx") return Isa::amx;
-  return Isa::avx512_vnni_bf16;
-}
-
 Isa chosen_level(const char* variable, Isa machine) {
   if (variable == nullptr || *variable == '\0') return machine;
   for (int i = 0; i <= static_cast<int>(Isa::amx); ++i) {
@@ -237,12 +229,6 @@ Isa cpu_isa() {
     return chosen;
   }();
   return isa;
-}
-
-bool cpu_uses(std::string_view flag) {
-  if (!cpu_info().has(flag)) return false;
-  static const bool given = cpu::level_is_given();
-  return !given || cpu::level_of_flag(flag) <= cpu_isa();
 }
 
 }  // namespace eaq

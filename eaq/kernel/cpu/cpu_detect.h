@@ -27,7 +27,4 @@ std::optional<Isa> level_of(const std::vector<std::string>& flags);
 /// EAQ_CPU_ISA as a level; `machine` where it is null or empty. Errors as cpu_isa().
 Isa chosen_level(const char* variable, Isa machine);
 
-/// Lowest level that contains a flag.
-Isa level_of_flag(std::string_view flag);
-
 }  // namespace eaq::cpu

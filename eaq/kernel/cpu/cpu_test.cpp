@@ -67,14 +67,6 @@ TEST(CpuLevel, RefusesUnknownNamesAndLevelsThatTheMachineLacks) {
   EXPECT_EQ(kind_of_choice("avx512", Isa::avx2), ErrorKind::unavailable);
 }
 
-TEST(CpuLevel, FlagsBetweenLevelsBelongToTheNextOneUp) {
-  EXPECT_EQ(cpu::level_of_flag("fma"), Isa::avx2);
-  EXPECT_EQ(cpu::level_of_flag("avx512bw"), Isa::avx512);
-  EXPECT_EQ(cpu::level_of_flag("avx512_vnni"), Isa::avx512_vnni_bf16);
-  EXPECT_EQ(cpu::level_of_flag("avx_vnni"), Isa::avx512_vnni_bf16);
-  EXPECT_EQ(cpu::level_of_flag("amx_int8"), Isa::amx);
-}
-
 class Quota : public testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(mount_); }

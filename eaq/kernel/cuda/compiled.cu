@@ -12,9 +12,14 @@ __global__ void never_launched() { wait_for_earlier_kernel(); }
 
 // Kernels compiled for less than Hopper do not wait for the one ahead of them, so the launch must not let them begin early: what
 // the card could do is not the question.
-int compiled_architecture() {
+std::optional<int> compiled_architecture() {
   cudaFuncAttributes attributes{};
-  check(cudaFuncGetAttributes(&attributes, never_launched), "cudaFuncGetAttributes: asking what kernels were compiled for");
+  const cudaError_t code = cudaFuncGetAttributes(&attributes, never_launched);
+  if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction) {
+    cudaGetLastError();
+    return std::nullopt;
+  }
+  check(code, "cudaFuncGetAttributes: asking what kernels were compiled for");
   return attributes.ptxVersion;
 }
 

@@ -87,9 +87,11 @@ std::vector<LtAlgorithm> LtProduct::proposals() const {
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(key_.y_align));
   std::vector<cublasLtMatmulHeuristicResult_t> results(most_proposals);
   int found = 0;
-  if (cublasLtMatmulAlgoGetHeuristic(handle_, product_.get(), w_.get(), x_.get(), residual_.get(), y_.get(), made, most_proposals,
-                                     results.data(), &found) != CUBLAS_STATUS_SUCCESS)
-    return {};
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, product_.get(), w_.get(), x_.get(), residual_.get(),
+                                                               y_.get(), made, most_proposals, results.data(), &found);
+  // So it says that it has no kernel: strides or addresses that it does not take.
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return {};
+  check(status, "cublasLtMatmulAlgoGetHeuristic: choosing an algorithm");
   std::vector<LtAlgorithm> algorithms;
   for (int i = 0; i < found; ++i) {
     const cublasLtMatmulHeuristicResult_t& result = results[static_cast<std::size_t>(i)];
@@ -107,7 +109,7 @@ bool LtProduct::takes(const LtAlgorithm& algorithm) const {
          result.workspaceSize <= workspace_;
 }
 
-const char* LtProduct::submit(const LtAlgorithm& algorithm, const GemmCall& c, const DeviceMemory& workspace,
+std::string LtProduct::submit(const LtAlgorithm& algorithm, const GemmCall& c, const DeviceMemory& workspace,
                               CUstream_st* stream) const {
   const cublasLtMatmulAlgo_t algo = opened(algorithm);
   const float one = 1, beta = c.residual != nullptr ? 1.0f : 0.0f;
@@ -117,7 +119,8 @@ const char* LtProduct::submit(const LtAlgorithm& algorithm, const GemmCall& c, c
   const cublasStatus_t status =
       cublasLtMatmul(handle_, product_.get(), &one, c.w.data, w_.get(), c.x.data, x_.get(), &beta, added, residual_.get(),
                      c.y.data, y_.get(), &algo, workspace.data(), workspace_, stream);
-  return status == CUBLAS_STATUS_SUCCESS ? nullptr : cublasLtGetStatusString(status);
+  if (status == CUBLAS_STATUS_SUCCESS) return {};
+  return std::string("cublasLtMatmul: ") + cublasLtGetStatusString(status);
 }
 
 std::string LtProduct::name(const LtAlgorithm& algorithm) const {

@@ -36,8 +36,8 @@ class LtProduct {
   std::vector<LtAlgorithm> proposals() const;
   /// Whether an algorithm can run.
   bool takes(const LtAlgorithm& algorithm) const;
-  /// What failed, or null.
-  const char* submit(const LtAlgorithm& algorithm, const GemmCall& call, const DeviceMemory& workspace,
+  /// What failed, empty where nothing did.
+  std::string submit(const LtAlgorithm& algorithm, const GemmCall& call, const DeviceMemory& workspace,
                      CUstream_st* stream) const;
   /// As results name it: "cublasLt bf16 algorithm 66 tile 20".
   std::string name(const LtAlgorithm& algorithm) const;

@@ -65,24 +65,37 @@ std::vector<std::string> list_devices() {
   return names;
 }
 
-void allow_shared_memory(const void* kernel, std::size_t bytes, const char* what) {
+cudaError_t try_to_ready(const void* kernel, std::size_t shared) {
+  constexpr std::size_t without_asking = 40 * 1024;  // 48 KiB, in which the kernel's static arrays count too
   static std::mutex mutex;
-  static std::map<std::pair<int, const void*>, std::size_t> allowed;  // card, kernel
+  static std::map<std::pair<int, const void*>, std::size_t> readied;  // card, kernel: what its blocks may have
   int card = 0;
-  check(cudaGetDevice(&card), "cudaGetDevice: asking for the current card");
+  if (const cudaError_t code = cudaGetDevice(&card); code != cudaSuccess) return code;
   const std::lock_guard lock(mutex);
-  std::size_t& most = allowed[{card, kernel}];
-  if (bytes <= most) return;
-  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)) != cudaSuccess) {
-    cudaGetLastError();
-    int has = 0;
-    check(cudaDeviceGetAttribute(&has, cudaDevAttrMaxSharedMemoryPerBlockOptin, card),
-          "cudaDeviceGetAttribute: asking for a block's shared memory");
-    throw Error(ErrorKind::unavailable, std::string(what) + " needs " + std::to_string(bytes) +
-                                            " bytes of shared memory and its static arrays; a block on this card has " +
-                                            std::to_string(has));
+  const auto [at, first] = readied.try_emplace({card, kernel}, without_asking);
+  if (first) {
+    const cudaError_t code =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+    if (code != cudaSuccess) return code;
   }
-  most = bytes;
+  if (shared <= at->second) return cudaSuccess;
+  const cudaError_t code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+  if (code == cudaSuccess) at->second = shared;
+  return code;
+}
+
+void ready(const void* kernel, std::size_t shared, const char* what) {
+  const cudaError_t code = try_to_ready(kernel, shared);
+  if (code == cudaSuccess) return;
+  if (code != cudaErrorInvalidValue) check(code, (std::string("cudaFuncSetAttribute: ") + what).c_str());
+  cudaGetLastError();
+  int card = 0, has = 0;
+  check(cudaGetDevice(&card), "cudaGetDevice: asking for the current card");
+  check(cudaDeviceGetAttribute(&has, cudaDevAttrMaxSharedMemoryPerBlockOptin, card),
+        "cudaDeviceGetAttribute: asking for a block's shared memory");
+  throw Error(ErrorKind::unavailable, std::string(what) + " needs " + std::to_string(shared) +
+                                          " bytes of shared memory and its static arrays; a block on this card has " +
+                                          std::to_string(has));
 }
 
 namespace {
@@ -107,7 +120,13 @@ int usable_architecture(const cudaDeviceProp& properties) {
   if (lowered > own)
     throw Error(ErrorKind::usage, "EAQ_CUDA_ARCHITECTURE=" + std::to_string(lowered) + ": this card (" +
                                       printable(properties.name) + ") is sm_" + std::to_string(own));
-  const int compiled = compiled_architecture(), usable = compiled > 0 ? std::min(own, compiled) : own;
+  const std::optional<int> compiled = compiled_architecture();
+  if (!compiled)
+    throw Error(ErrorKind::unavailable, "this program has no kernels for " + printable(properties.name) + ", which is sm_" +
+                                            std::to_string(own) +
+                                            ": CMAKE_CUDA_ARCHITECTURES names others, or the card is "
+                                            "older than sm_75");
+  const int usable = *compiled > 0 ? std::min(own, *compiled) : own;
   return lowered > 0 ? std::min(usable, lowered) : usable;
 }
 

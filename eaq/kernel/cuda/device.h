@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -27,16 +28,22 @@ struct Missing {
 };
 std::string why_no_card(const Missing& missing);
 
-/// Lets a kernel's blocks have so much dynamic shared memory on the thread's current card. Error{unavailable} beginning with
-/// `what` where the card has less. Never lowers what was allowed before: recorded work may need it.
-void allow_shared_memory(const void* kernel, std::size_t bytes, const char* what);
+/// Readies a kernel for its launch on the thread's current card: its blocks may have so much dynamic shared memory then. Never
+/// lowers what was allowed before: recorded work may need it. And a multiprocessor's memory is to be split as large products want
+/// it, most of it shared: one that is split otherwise has to be empty first, so that a kernel could not begin while the one ahead
+/// of it drains. What went wrong, cudaErrorInvalidValue where the card has less.
+cudaError_t try_to_ready(const void* kernel, std::size_t shared);
+/// Likewise; Error{unavailable} beginning with `what`.
+void ready(const void* kernel, std::size_t shared, const char* what);
 
 /// 90 is sm_90: the card's own architecture, or a lower one where EAQ_CUDA_ARCHITECTURE (read once) or what the kernels were
-/// compiled for bids. Error{usage} where the variable is no number or above the card.
+/// compiled for bids. Error{usage} where the variable is no number or above the card, Error{unavailable} where there are no
+/// kernels for the card.
 int usable_architecture(const cudaDeviceProp& properties);
 
-/// The virtual architecture that kernels were compiled for: 90 for compute_90. 0 where the runtime does not tell.
-int compiled_architecture();
+/// The virtual architecture that kernels were compiled for: 90 for compute_90. 0 where the runtime does not tell; nothing where
+/// there are none for the current card.
+std::optional<int> compiled_architecture();
 
 /// "GPU-01234567-89ab-...", as the driver's tools write it.
 std::string uuid_of(const cudaDeviceProp& properties);

@@ -4,33 +4,37 @@
 #include "eaq/kernel/cuda/elements.cuh"
 #include "eaq/kernel/cuda/largest.cuh"
 #include "eaq/kernel/cuda/launch.cuh"
+#include "eaq/kernel/cuda/leave_out.h"
 #include "eaq/kernel/cuda/ptx.cuh"
-#include "eaq/kernel/noise.cuh"
+#include "eaq/kernel/sampling.cuh"
 
 namespace eaq::kernel_cuda {
 namespace {
 
 constexpr int blocks = 96;  // a row: one multiprocessor alone would read 50,257 logits for 20 us
 
-struct Parts {  // what each block found
+struct alignas(8) Parts {  // what each block found
   unsigned arrived;
   float values[blocks];
   std::int32_t indices[blocks], non_finite[blocks];
 };
 
 __global__ void __launch_bounds__(threads_that_judge)
-    feed_back_kernel(int cols, Rows logits, Sampling sampling, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
-                     std::int32_t* non_finite, Parts* parts) {
+    feed_back_kernel(int cols, Rows logits, Sampling how, std::int32_t* ids, std::int32_t* at, std::int32_t* past,
+                     std::int32_t* non_finite, Parts* parts, const LeftOut* left_out) {
   wait_for_earlier_kernel();
   let_next_kernel_start();
   const int sequence = static_cast<int>(blockIdx.y);
   const float* row = reinterpret_cast<const float*>(logits.data) + sequence * logits.stride;
-  const bool draws = sampling.temperature > 0;
-  const std::uint64_t key = draws ? noise::draw_key(sampling.seed, sequence, at[sequence] + 1) : 0;
+  const bool draws = how.temperature > 0;
+  const std::uint64_t key = draws ? sampling::draw_key(how.seed, sequence, at[sequence] + 1) : 0;
+  const std::uint64_t lowest = left_out != nullptr ? left_out[sequence].lowest : 0;
+  const int bits = sampling::index_bits(cols);
   Largest largest;
   int bad = 0;
   for (int c = static_cast<int>(blockIdx.x * threads_that_judge + threadIdx.x); c < cols; c += blocks * threads_that_judge) {
-    largest.take(draws ? noise::drawn_score(row[c], sampling.temperature, key, c) : row[c], c);
+    if (sampling::place_of(__float_as_uint(row[c]), c, cols, bits) >= lowest)
+      largest.take(draws ? sampling::drawn_score(row[c], how.temperature, key, c) : row[c], c);
     bad += isfinite(row[c]) ? 0 : 1;
   }
   largest = largest_of_block(largest);
@@ -65,13 +69,19 @@ __global__ void __launch_bounds__(threads_that_judge)
 
 }  // namespace
 
-std::size_t feed_back_bytes(std::int64_t sequences) { return static_cast<std::size_t>(sequences) * sizeof(Parts); }
+// Memory of `sequences` Parts and then as many LeftOut.
+std::size_t feed_back_bytes(std::int64_t sequences) {
+  return static_cast<std::size_t>(sequences) * (sizeof(Parts) + sizeof(LeftOut));
+}
 
-void feed_back(CudaContext& context, const Matrix& logits, const Sampling& sampling, std::int32_t* ids, std::int32_t* at,
+void feed_back(CudaContext& context, const Matrix& logits, const Sampling& how, std::int32_t* ids, std::int32_t* at,
                std::int32_t* past, std::int32_t* non_finite, std::byte* parts) {
+  static_assert(sizeof(Parts) % alignof(LeftOut) == 0);
+  auto* left_out = reinterpret_cast<LeftOut*>(parts + static_cast<std::size_t>(logits.rows) * sizeof(Parts));
+  if (how.leaves_out()) leave_out(context, logits, how, left_out);
   launch(context, "choosing tokens", {dim3(blocks, static_cast<unsigned>(logits.rows)), dim3(threads_that_judge), 0},
-         feed_back_kernel, static_cast<int>(logits.cols), rows_of(logits), sampling, ids, at, past, non_finite,
-         reinterpret_cast<Parts*>(parts));
+         feed_back_kernel, static_cast<int>(logits.cols), rows_of(logits), how, ids, at, past, non_finite,
+         reinterpret_cast<Parts*>(parts), how.leaves_out() ? left_out : nullptr);
 }
 
 }  // namespace eaq::kernel_cuda

@@ -4,13 +4,13 @@
 
 #include "eaq/kernel/cuda/launch.cuh"
 #include "eaq/kernel/cuda/ptx.cuh"
-#include "eaq/kernel/noise.cuh"
+#include "eaq/kernel/sampling.cuh"
 
 namespace eaq::kernel_cuda {
 namespace {
 
 __device__ float normal(std::uint64_t key) {
-  const std::uint64_t bits = noise::mixed(key);
+  const std::uint64_t bits = sampling::mixed(key);
   const float u = (static_cast<float>(static_cast<std::uint32_t>(bits)) + 1.0f) * 0x1p-32f,
               v = static_cast<float>(static_cast<std::uint32_t>(bits >> 32)) * 0x1p-32f;
   return sqrtf(-2.0f * logf(u)) * cospif(2.0f * v);  // Box and Muller
@@ -25,7 +25,7 @@ __global__ void fill(T* out, std::int64_t count, std::uint64_t seed) {
   let_next_kernel_start();
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += stride)
-    store(out + i, normal(noise::mixed(seed) ^ static_cast<std::uint64_t>(i)));
+    store(out + i, normal(sampling::mixed(seed) ^ static_cast<std::uint64_t>(i)));
 }
 
 template <class T>

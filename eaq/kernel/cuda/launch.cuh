@@ -22,8 +22,7 @@ struct Launch {
 template <class... Parameters, class... Arguments>
 void launch(const CudaContext& context, const char* what, const Launch& how, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
-  // A block has 48 KiB without asking, in which the kernel's static arrays count too.
-  if (how.shared > 40 * 1024) allow_shared_memory(reinterpret_cast<const void*>(kernel), how.shared, what);
+  ready(reinterpret_cast<const void*>(kernel), how.shared, what);
   cudaLaunchAttribute attributes[2]{};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = 1;

@@ -19,7 +19,8 @@ cudaError_t check_launch(const cudaLaunchConfig_t* config, const void* kernel);
 /// Programmatic dependent launch.
 bool may_begin_early(const cudaLaunchConfig_t& config);
 
-int compute_capability();  ///< 90 is 9.0
+int compute_capability();                ///< 90 is 9.0
+constexpr int oldest_with_kernels = 75;  ///< as the program is compiled for cards
 
 /// For calls that no capture may see: where one does, it is lost.
 cudaError_t refuse_in_capture();

@@ -240,6 +240,7 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
   if (attributes == nullptr || kernel == nullptr) return told(cudaErrorInvalidValue);
   *attributes = {};
+  if (emulated::compute_capability() < emulated::oldest_with_kernels) return told(cudaErrorNoKernelImageForDevice);
   attributes->ptxVersion = attributes->binaryVersion = emulated::compute_capability();
   return cudaSuccess;
 }

@@ -287,10 +287,12 @@ void submit(CudaContext& context, const AttentionCall& call) {
                      keys = view.cached ? call.sequences * view.capacity : call.rows;
   const int rows = view.cached ? tile : static_cast<int>(std::min<std::int64_t>(tile, (call.longest + 7) / 8 * 8));  // of a tile
   Maps maps;
-  for (const char* failed : {describe<T>(maps.queries, view.qkv.data, view.qkv.stride, call.rows, width, rows),
-                             describe<T>(maps.keys, view.keys.data, view.keys.stride, keys, width, rows),
-                             describe<T>(maps.values, view.values.data, view.values.stride, keys, width, rows)})
-    if (failed != nullptr) throw Error(ErrorKind::unavailable, std::string("attention on Hopper's tensor cores: ") + failed);
+  for (const std::string& failed : {describe<T>(maps.queries, view.qkv.data, view.qkv.stride, call.rows, width, rows),
+                                    describe<T>(maps.keys, view.keys.data, view.keys.stride, keys, width, rows),
+                                    describe<T>(maps.values, view.values.data, view.values.stride, keys, width, rows)})
+    if (!failed.empty())
+      throw Error(ErrorKind::unavailable,
+                  "attention on Hopper's tensor cores: " + failed + place_of(std::source_location::current()));
   const auto blocks = static_cast<unsigned>((call.longest + Groups * tile - 1) / (Groups * tile));
   const int places =
       view.cached ? most_places : static_cast<int>(std::min<std::int64_t>(most_places, (call.longest + tile - 1) / tile));

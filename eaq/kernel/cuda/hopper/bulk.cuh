@@ -46,9 +46,9 @@ struct Turn {
 };
 
 /// Describes a matrix of f32 or 16-bit elements, its tiles `tile_rows` rows of 128 bytes that lie in shared memory as wgmma takes
-/// 16-bit ones (see swizzled()); what failed, or null.
+/// 16-bit ones (see swizzled()); what failed, empty where nothing did.
 template <class T>
-const char* describe(CUtensorMap& map, void* data, std::int64_t stride, std::int64_t rows, std::int64_t cols, int tile_rows) {
+std::string describe(CUtensorMap& map, void* data, std::int64_t stride, std::int64_t rows, std::int64_t cols, int tile_rows) {
   static const auto encode = [] {
     void* found = nullptr;
     cudaDriverEntryPointQueryResult result;
@@ -56,7 +56,7 @@ const char* describe(CUtensorMap& map, void* data, std::int64_t stride, std::int
       found = nullptr;
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
   }();
-  if (encode == nullptr) return "the driver describes no tiles";
+  if (encode == nullptr) return "cudaGetDriverEntryPointByVersion: the driver has no cuTensorMapEncodeTiled";
   const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)},
                    strides[1] = {static_cast<cuuint64_t>(stride) * sizeof(T)};
   const cuuint32_t box[2] = {128 / sizeof(T), static_cast<cuuint32_t>(tile_rows)}, steps[2] = {1, 1};
@@ -65,7 +65,8 @@ const char* describe(CUtensorMap& map, void* data, std::int64_t stride, std::int
                                                 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   const CUresult code = encode(&map, type, 2, data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  return code == CUDA_SUCCESS ? nullptr : "a matrix cannot be described to the copy engine";
+  if (code == CUDA_SUCCESS) return {};
+  return "cuTensorMapEncodeTiled: a matrix cannot be described to the copy engine (CUresult " + std::to_string(code) + ")";
 }
 
 /// Has a description at hand for the first tile, which would wait for it; by one thread, while the kernel ahead still runs.

@@ -3,13 +3,16 @@
 
 #include <cuda_runtime.h>
 
+#include <string>
+
+#include "eaq/kernel/cuda/device.h"
 #include "eaq/kernel/cuda/ptx.cuh"
 
 namespace eaq::kernel_cuda {
 
-/// Launches a kernel in clusters along x, as launch.cuh does (which needs a context); what failed, or null.
+/// Launches a kernel in clusters along x, as launch.cuh does (which needs a context); what failed, empty where nothing did.
 template <class... Parameters>
-const char* launch_in_clusters(unsigned cluster, dim3 grid, int threads, std::size_t shared, cudaStream_t stream,
+std::string launch_in_clusters(unsigned cluster, dim3 grid, int threads, std::size_t shared, cudaStream_t stream,
                                void (*kernel)(Parameters...), const Parameters&... parameters) {
   cudaLaunchAttribute attributes[2]{};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -23,16 +26,15 @@ const char* launch_in_clusters(unsigned cluster, dim3 grid, int threads, std::si
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = 2;
-  // Never lowered: what is recorded already may need more.
-  const void* const itself = reinterpret_cast<const void*>(kernel);
-  cudaFuncAttributes allowed{};
-  cudaError_t code = cudaFuncGetAttributes(&allowed, itself);
-  if (code == cudaSuccess && allowed.maxDynamicSharedSizeBytes < static_cast<int>(shared))
-    code = cudaFuncSetAttribute(itself, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-  if (code == cudaSuccess) code = cudaLaunchKernelEx(&config, kernel, parameters...);
-  if (code == cudaSuccess) return nullptr;
+  cudaError_t code = try_to_ready(reinterpret_cast<const void*>(kernel), shared);
+  const char* call = "cudaFuncSetAttribute: ";
+  if (code == cudaSuccess) {
+    code = cudaLaunchKernelEx(&config, kernel, parameters...);
+    call = "cudaLaunchKernelEx: ";
+  }
+  if (code == cudaSuccess) return {};
   cudaGetLastError();
-  return cudaGetErrorString(code);
+  return std::string(call) + cudaGetErrorString(code);
 }
 
 /// By all threads of all blocks. What was written before it, to whatever block, is seen after wait_for_cluster().

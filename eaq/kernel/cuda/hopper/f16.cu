@@ -2,6 +2,6 @@
 
 namespace eaq::kernel_cuda {
 
-const char* run_f16(HopperKernel kernel, const HopperCall& call) { return hopper::run<cutlass::half_t>(kernel, call); }
+std::string run_f16(HopperKernel kernel, const HopperCall& call) { return hopper::run<cutlass::half_t>(kernel, call); }
 
 }  // namespace eaq::kernel_cuda

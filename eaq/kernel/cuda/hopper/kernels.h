@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 struct CUstream_st;
 
@@ -52,12 +53,12 @@ struct HopperCall {
   CUstream_st* stream = nullptr;
 };
 
-/// Submits it; what failed, or null.
-const char* run_f16(HopperKernel kernel, const HopperCall& call);
-const char* run_bf16(HopperKernel kernel, const HopperCall& call);
-const char* run_overlapped_f16(const HopperCall& call);
-const char* run_overlapped_bf16(const HopperCall& call);
-const char* run_slices_f16(const HopperCall& call);
-const char* run_slices_bf16(const HopperCall& call);
+/// Submits it. What failed, the call before its reason; empty where nothing did.
+std::string run_f16(HopperKernel kernel, const HopperCall& call);
+std::string run_bf16(HopperKernel kernel, const HopperCall& call);
+std::string run_overlapped_f16(const HopperCall& call);
+std::string run_overlapped_bf16(const HopperCall& call);
+std::string run_slices_f16(const HopperCall& call);
+std::string run_slices_bf16(const HopperCall& call);
 
 }  // namespace eaq::kernel_cuda

@@ -321,27 +321,27 @@ __global__ void __launch_bounds__(threads, 1) overlapped_kernel(HopperCall c, co
 }
 
 template <class K>
-const char* launch_overlapped(const HopperCall& call) {
+std::string launch_overlapped(const HopperCall& call) {
   using T = typename K::Element;
   if ((call.k + depth - 1) / depth < chunks) return "k is too short to finish a tile in";
   if (call.norm.parts > most_parts) return "rows have more moments than are read";
   Maps maps;
-  for (const char* failed : {describe<T>(maps.x, call.x.data, call.x.stride, call.m, call.k, tile_m),
-                             describe<T>(maps.w, call.w.data, call.w.stride, call.n, call.k, tile_n / 2),
-                             describe<typename K::Result>(maps.y, call.y.data, call.y.stride, call.m, call.n, warp_m)})
-    if (failed != nullptr) return failed;
+  for (const std::string& failed : {describe<T>(maps.x, call.x.data, call.x.stride, call.m, call.k, tile_m),
+                                    describe<T>(maps.w, call.w.data, call.w.stride, call.n, call.k, tile_n / 2),
+                                    describe<typename K::Result>(maps.y, call.y.data, call.y.stride, call.m, call.n, warp_m)})
+    if (!failed.empty()) return failed;
   const int pairs = (call.m + 2 * tile_m - 1) / (2 * tile_m) * ((call.n + tile_n - 1) / tile_n);
   return launch_in_clusters(2, dim3(2 * static_cast<unsigned>(min(pairs, call.multiprocessors / 2))), threads, sizeof(Shared<T>),
                             call.stream, overlapped_kernel<K>, call, maps);
 }
 
 template <class T, HopperActivation A>
-const char* run(const HopperCall& call) {
+std::string run(const HopperCall& call) {
   return call.norm.data != nullptr ? launch_overlapped<Kind<T, T, A, true>>(call) : launch_overlapped<Kind<T, T, A, false>>(call);
 }
 
 template <class T>
-const char* run(const HopperCall& call) {
+std::string run(const HopperCall& call) {
   if (call.residual.data != nullptr || call.moments.data != nullptr) return "overlapped products add nothing and keep no moments";
   if (call.f32_results && (call.activation != HopperActivation::none || call.norm.data != nullptr))
     return "results in f32 have nothing but a bias";
@@ -359,7 +359,7 @@ const char* run(const HopperCall& call) {
 
 }  // namespace
 
-const char* run_overlapped_f16(const HopperCall& call) { return run<__half>(call); }
-const char* run_overlapped_bf16(const HopperCall& call) { return run<__nv_bfloat16>(call); }
+std::string run_overlapped_f16(const HopperCall& call) { return run<__half>(call); }
+std::string run_overlapped_bf16(const HopperCall& call) { return run<__nv_bfloat16>(call); }
 
 }  // namespace eaq::kernel_cuda

@@ -173,15 +173,16 @@ class TiledProduct {
   }
 
  public:
-  /// Submits it; what failed, or null.
-  static const char* run(const HopperCall& call) {
+  /// Submits it; see run_f16().
+  static std::string run(const HopperCall& call) {
     const typename Kernel::Arguments made = arguments(call);
     if (Device::can_implement(made) != cutlass::Status::kSuccess) return "CUTLASS's kernel does not take this product";
     if (Device::get_workspace_size(made) > call.workspace_bytes) return "CUTLASS's kernel wants a larger workspace";
     Device device;
     cutlass::Status status = device.initialize(made, call.workspace, call.stream);
     if (status == cutlass::Status::kSuccess) status = device.run(call.stream, nullptr, true);
-    return status == cutlass::Status::kSuccess ? nullptr : cutlass::cutlassGetStatusString(status);
+    if (status == cutlass::Status::kSuccess) return {};
+    return std::string("cutlass::gemm::device::GemmUniversalAdapter: ") + cutlass::cutlassGetStatusString(status);
   }
 };
 
@@ -194,13 +195,13 @@ using Size = cute::Shape<cute::Int<M>, cute::Int<N>, cute::Int<K>>;
 
 /// Large tiles, which can keep moments.
 template <class Element, class Tile>
-const char* run_large(const HopperCall& call) {
+std::string run_large(const HopperCall& call) {
   return TiledProduct<Element, Tile, Size<2, 1, 1>, Cooperative, Together, cutlass::gemm::PersistentScheduler,
                       WithMoments<Element, Tile>, InLargePieces>::run(call);
 }
 
 template <class Element>
-const char* run(HopperKernel kernel, const HopperCall& call) {
+std::string run(HopperKernel kernel, const HopperCall& call) {
   switch (kernel) {
     case HopperKernel::pingpong_64x64:
       return TiledProduct<Element, Size<64, 64, 128>, Size<1, 1, 1>, Pingpong, OneEach>::run(call);

@@ -109,7 +109,7 @@ bool suits(const HopperProduct& product, const CudaContext& context, const GemmC
          tiles(call.y.rows, 128) * tiles(call.y.cols, 64) < context.multiprocessors();
 }
 
-const char* submit(const HopperProduct& product, const CudaContext& context, const GemmCall& call,
+std::string submit(const HopperProduct& product, const CudaContext& context, const GemmCall& call,
                    const DeviceMemory& workspace) {
   const auto rows = [](const Matrix& m) { return HopperRows{m.data, m.stride}; };
   const HopperCall made{.m = static_cast<int>(call.x.rows),

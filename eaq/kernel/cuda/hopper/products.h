@@ -27,8 +27,8 @@ bool runs_on_hopper(const CudaContext& context, const GemmCall& call);
 /// Whether it makes sense for a call that runs_on_hopper().
 bool suits(const HopperProduct& product, const CudaContext& context, const GemmCall& call);
 
-/// Submits it, into a recording too. What failed, or null.
-const char* submit(const HopperProduct& product, const CudaContext& context, const GemmCall& call, const DeviceMemory& workspace);
+/// Submits it, into a recording too. What failed, empty where nothing did.
+std::string submit(const HopperProduct& product, const CudaContext& context, const GemmCall& call, const DeviceMemory& workspace);
 
 /// As results name it: "cutlass bf16 128x128x64 pingpong".
 std::string full_name(const HopperProduct& product, DType operands);

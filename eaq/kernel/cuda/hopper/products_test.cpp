@@ -119,7 +119,7 @@ int expect_as_plain_sums(CudaContext& context, const HopperProduct& product, std
           EXPECT_TRUE(runs_on_hopper(context, call));
           if (!suits(product, context, call)) continue;
           ++ran;
-          EXPECT_EQ(submit(product, context, call, operands.workspace), nullptr);
+          EXPECT_EQ(submit(product, context, call, operands.workspace), "");
           EXPECT_NO_THROW(context.synchronise());
           operands.expect(activation, biased, added);
           if (testing::Test::HasFailure()) return ran;
@@ -184,7 +184,7 @@ void expect_sums_in_f32(CudaContext& context, std::int64_t m, std::int64_t n, st
       if (!suits(product, context, call)) continue;
       ++ran;
       context.upload(y.matrix.data, std::as_bytes(std::span(y.host)));
-      ASSERT_EQ(submit(product, context, call, o.workspace), nullptr);
+      ASSERT_EQ(submit(product, context, call, o.workspace), "");
       std::vector<float> got(y.host.size());
       context.download(std::as_writable_bytes(std::span(got)), y.matrix.data);
       for (std::int64_t row = 0; row <= m; ++row) {
@@ -228,7 +228,7 @@ void expect_same_bits_when_recorded(CudaContext& context, const HopperProduct& p
       for (int i = 0; i < 10; ++i) {
         to.x = i == 0 ? o.x.matrix : fro.y;
         for (const GemmCall* call : {&to, &fro}) {
-          ASSERT_EQ(submit(product, context, *call, o.workspace), nullptr);
+          ASSERT_EQ(submit(product, context, *call, o.workspace), "");
           if (one_by_one) context.synchronise();
         }
         kernel_cuda::activation(context, Activation::tanh, fro.y, fro.y);
@@ -315,7 +315,7 @@ void expect_norm_behind(CudaContext& context, std::int64_t m, std::int64_t width
       kernel_cuda::row_moments(context, keeps.y, reinterpret_cast<float*>(moments.data()));
     } else {
       keeps.moments = reinterpret_cast<float*>(moments.data());
-      ASSERT_EQ(submit(*keeper, context, keeps, first.workspace), nullptr);
+      ASSERT_EQ(submit(*keeper, context, keeps, first.workspace), "");
     }
     first.expect(Activation::none, true, Added::residual, by_kernel);
     std::vector<T> rows(first.before.host.size());
@@ -350,7 +350,7 @@ void expect_norm_behind(CudaContext& context, std::int64_t m, std::int64_t width
         ASSERT_TRUE(kernel_cuda::norms_behind(context, call));
         call.norm_behind = &norm;
         if (!suits(product, context, call)) continue;
-        ASSERT_EQ(submit(product, context, call, second.workspace), nullptr);
+        ASSERT_EQ(submit(product, context, call, second.workspace), "");
         std::vector<T> got(second.before.host.size());
         context.download(std::as_writable_bytes(std::span(got)), second.y.data());
         for (std::int64_t row = 0; row < m; row += 1 + m / 40) {

@@ -147,7 +147,7 @@ __global__ void __launch_bounds__(threads, 1) slices_kernel(HopperCall c) {
 }
 
 template <class T, int Slices>
-const char* launch_slices(const HopperCall& call) {
+std::string launch_slices(const HopperCall& call) {
   const int chunks = ((call.k + depth - 1) / depth + Slices - 1) / Slices;
   if (chunks > most_chunks) return "a slice of k does not fit into shared memory";
   const std::size_t shared = static_cast<std::size_t>(chunks) * sizeof(Chunk<T>) + sums_bytes + swizzled_alignment;
@@ -157,7 +157,7 @@ const char* launch_slices(const HopperCall& call) {
 }
 
 template <class T>
-const char* run(const HopperCall& call) {
+std::string run(const HopperCall& call) {
   switch (call.splits) {
     case 1:
       return launch_slices<T, 1>(call);
@@ -174,7 +174,7 @@ const char* run(const HopperCall& call) {
 
 }  // namespace
 
-const char* run_slices_f16(const HopperCall& call) { return run<__half>(call); }
-const char* run_slices_bf16(const HopperCall& call) { return run<__nv_bfloat16>(call); }
+std::string run_slices_f16(const HopperCall& call) { return run<__half>(call); }
+std::string run_slices_bf16(const HopperCall& call) { return run<__nv_bfloat16>(call); }
 
 }  // namespace eaq::kernel_cuda
