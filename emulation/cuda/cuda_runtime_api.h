@@ -152,9 +152,6 @@ enum cudaFuncAttribute {
   cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
   cudaFuncAttributePreferredSharedMemoryCarveout = 9,
 };
-enum cudaSharedCarveout {
-  cudaSharedmemCarveoutMaxShared = 100,
-};
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 struct cudaFuncAttributes {
   std::size_t sharedSizeBytes;

@@ -65,27 +65,23 @@ std::vector<std::string> list_devices() {
   return names;
 }
 
-cudaError_t try_to_ready(const void* kernel, std::size_t shared) {
+cudaError_t allow_shared_memory(const void* kernel, std::size_t bytes) {
   constexpr std::size_t without_asking = 40 * 1024;  // 48 KiB, in which the kernel's static arrays count too
   static std::mutex mutex;
-  static std::map<std::pair<int, const void*>, std::size_t> readied;  // card, kernel: what its blocks may have
+  static std::map<std::pair<int, const void*>, std::size_t> allowed;  // card, kernel
+  if (bytes <= without_asking) return cudaSuccess;
   int card = 0;
   if (const cudaError_t code = cudaGetDevice(&card); code != cudaSuccess) return code;
   const std::lock_guard lock(mutex);
-  const auto [at, first] = readied.try_emplace({card, kernel}, without_asking);
-  if (first) {
-    const cudaError_t code =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
-    if (code != cudaSuccess) return code;
-  }
-  if (shared <= at->second) return cudaSuccess;
-  const cudaError_t code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
-  if (code == cudaSuccess) at->second = shared;
+  std::size_t& most = allowed[{card, kernel}];
+  if (bytes <= most) return cudaSuccess;
+  const cudaError_t code = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (code == cudaSuccess) most = bytes;
   return code;
 }
 
-void ready(const void* kernel, std::size_t shared, const char* what) {
-  const cudaError_t code = try_to_ready(kernel, shared);
+void allow_shared_memory(const void* kernel, std::size_t bytes, const char* what) {
+  const cudaError_t code = allow_shared_memory(kernel, bytes);
   if (code == cudaSuccess) return;
   if (code != cudaErrorInvalidValue) check(code, (std::string("cudaFuncSetAttribute: ") + what).c_str());
   cudaGetLastError();
@@ -93,7 +89,7 @@ void ready(const void* kernel, std::size_t shared, const char* what) {
   check(cudaGetDevice(&card), "cudaGetDevice: asking for the current card");
   check(cudaDeviceGetAttribute(&has, cudaDevAttrMaxSharedMemoryPerBlockOptin, card),
         "cudaDeviceGetAttribute: asking for a block's shared memory");
-  throw Error(ErrorKind::unavailable, std::string(what) + " needs " + std::to_string(shared) +
+  throw Error(ErrorKind::unavailable, std::string(what) + " needs " + std::to_string(bytes) +
                                           " bytes of shared memory and its static arrays; a block on this card has " +
                                           std::to_string(has));
 }

@@ -28,13 +28,11 @@ struct Missing {
 };
 std::string why_no_card(const Missing& missing);
 
-/// Readies a kernel for its launch on the thread's current card: its blocks may have so much dynamic shared memory then. Never
-/// lowers what was allowed before: recorded work may need it. And a multiprocessor's memory is to be split as large products want
-/// it, most of it shared: one that is split otherwise has to be empty first, so that a kernel could not begin while the one ahead
-/// of it drains. What went wrong, cudaErrorInvalidValue where the card has less.
-cudaError_t try_to_ready(const void* kernel, std::size_t shared);
+/// Lets a kernel's blocks have so much dynamic shared memory on the thread's current card. Never lowers what was allowed before:
+/// recorded work may need it. What went wrong, cudaErrorInvalidValue where the card has less.
+cudaError_t allow_shared_memory(const void* kernel, std::size_t bytes);
 /// Likewise; Error{unavailable} beginning with `what`.
-void ready(const void* kernel, std::size_t shared, const char* what);
+void allow_shared_memory(const void* kernel, std::size_t bytes, const char* what);
 
 /// 90 is sm_90: the card's own architecture, or a lower one where EAQ_CUDA_ARCHITECTURE (read once) or what the kernels were
 /// compiled for bids. Error{usage} where the variable is no number or above the card, Error{unavailable} where there are no

@@ -27,7 +27,6 @@ void fetch_ahead(CudaContext& context, const Matrix& stays) {
   if (beside == nullptr) return;
   const std::size_t all = static_cast<std::size_t>(stays.rows * stays.stride) * size_of(stays.dtype);
   const std::size_t bytes = std::min(all, context.cache_bytes() / 4);
-  ready(reinterpret_cast<const void*>(fetch), 0, "fetching a weight ahead");
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(std::clamp<std::size_t>(bytes / (threads * line), 1, most_blocks)));
   config.blockDim = dim3(threads);

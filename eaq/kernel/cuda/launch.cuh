@@ -22,7 +22,7 @@ struct Launch {
 template <class... Parameters, class... Arguments>
 void launch(const CudaContext& context, const char* what, const Launch& how, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
-  ready(reinterpret_cast<const void*>(kernel), how.shared, what);
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), how.shared, what);
   cudaLaunchAttribute attributes[2]{};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = 1;

@@ -26,7 +26,7 @@ std::string launch_in_clusters(unsigned cluster, dim3 grid, int threads, std::si
   config.stream = stream;
   config.attrs = attributes;
   config.numAttrs = 2;
-  cudaError_t code = try_to_ready(reinterpret_cast<const void*>(kernel), shared);
+  cudaError_t code = allow_shared_memory(reinterpret_cast<const void*>(kernel), shared);
   const char* call = "cudaFuncSetAttribute: ";
   if (code == cudaSuccess) {
     code = cudaLaunchKernelEx(&config, kernel, parameters...);
