@@ -32,6 +32,9 @@ def run(**environment):
         calls.touch()
         build = Path(folder) / "build"
         build.mkdir()
+        plain = build / "backend_test"
+        plain.write_text('#!/bin/sh\nexit "${PLAIN:-0}"\n')
+        plain.chmod(0o755)
         path = f"{fake.parent}:{os.environ['PATH']}"
         done = subprocess.run([SCRIPT, build], env={**os.environ, "PATH": path, "EVERY_CALL": str(calls), **environment},
                               capture_output=True, text=True, check=False)  # fmt: skip
@@ -52,6 +55,11 @@ class CardSanitizers(unittest.TestCase):
         done, _ = run(FAILS="initcheck-2")
         self.assertEqual(done.returncode, 1)
         self.assertEqual([line.split(":")[0] for line in done.stdout.splitlines() if "FAILED" in line], ["initcheck-2"])
+
+    def test_tests_that_fail_by_themselves_are_not_sanitized(self):
+        done, calls = run(PLAIN="1")
+        self.assertEqual((done.returncode, calls), (1, []))
+        self.assertIn("fails without a sanitizer", done.stdout)
 
     def test_a_shard_without_tests_is_no_success(self):
         done, _ = run(NO_TESTS="racecheck")
