@@ -123,6 +123,19 @@ function(eaq_add_tests)
       ${folder}_test WORKING_DIRECTORY ${CMAKE_BINARY_DIR} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS ${folder})
   endforeach()
 
+  # What kernels promise, at every level of instructions; one that the processor lacks is skipped, and says so.
+  foreach(level IN ITEMS avx2 avx512 avx512_vnni_bf16 amx)
+    foreach(folder IN ITEMS kernel format backend)
+      if(TARGET ${folder}_test)
+        add_test(NAME Level.${level}.${folder} COMMAND ${folder}_test --gtest_brief=1 "--gtest_filter=-Cuda.*" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+        set_tests_properties(
+          Level.${level}.${folder}
+          PROPERTIES ENVIRONMENT "EAQ_CPU_ISA=${level};CUDA_VISIBLE_DEVICES=-1" SKIP_REGULAR_EXPRESSION "this processor .* goes up to" TIMEOUT 600
+                     LABELS ${folder})
+      endif()
+    endforeach()
+  endforeach()
+
   if(EAQ_CUDA STREQUAL EMULATED)
     eaq_add_emulation_test()
   endif()
