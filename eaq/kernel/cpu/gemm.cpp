@@ -235,12 +235,13 @@ Tiling tiling_of(std::int64_t m, const PanelLayout& layout, int threads, bool al
   const std::int64_t wanted = threads == 1 ? 1 : 4 * threads, blocks = all_rows ? 1 : t.row_blocks;
   while (t.panels > 1 && blocks * ceil_div(layout.panels(), t.panels) < wanted) t.panels = ceil_div(t.panels, 2);
   // Of as many slices as that or a few more, those that leave the fewest panels to the thread with most: 9 tasks are 5 for one of
-  // two threads and 4 for the other, 12 smaller ones 6 each.
+  // two threads and 4 for the other, 12 smaller ones 6 each. A hundredth is not worth it: a head's thousands of narrow panels
+  // would be a task each.
   const auto longest = [&](std::int64_t panels) {
     return ceil_div(blocks * ceil_div(layout.panels(), panels), threads) * panels;
   };
   for (std::int64_t fewer = threads > 1 ? t.panels - 1 : 0; fewer > 0; --fewer)
-    if (longest(fewer) < longest(t.panels)) t.panels = fewer;
+    if (longest(fewer) * 100 < longest(t.panels) * 99) t.panels = fewer;
   t.slices = ceil_div(layout.panels(), t.panels);
   return t;
 }
