@@ -29,22 +29,27 @@ TEST(FeedBack, ChoosesWhatTheProcessorChooses) {
     const auto context = row.entry->make_context({});
     for (const std::int64_t n : {1, 37, 5000, 50257}) {
       const std::int64_t stride = n + 3;
-      std::vector<float> logits;
+      // The same rows high up and far below: what is kept from one step must not count in the next.
+      std::vector<float> high, low;
       for (std::uint32_t s = 0; s < sequences; ++s) {
-        const std::vector<float> one = tied_logits(n, s);
-        logits.insert(logits.end(), one.begin(), one.end());
-        logits.insert(logits.end(), 3, 1e9f);  // beside the row
+        std::vector<float> one = tied_logits(n, s);
+        one.insert(one.end(), 3, 1e9f);  // beside the row
+        high.insert(high.end(), one.begin(), one.end());
       }
-      DeviceMemory memory = context->allocate(logits.size() * sizeof(float), "logits");
-      context->upload(memory.data(), std::as_bytes(std::span(logits)));
+      for (const float x : high) low.push_back(x - 500);
+      const std::size_t bytes = high.size() * sizeof(float);
+      const DeviceMemory memory = context->allocate(2 * bytes, "logits");
+      context->upload(memory.data(), std::as_bytes(std::span(high)));
+      context->upload(memory.data() + bytes, std::as_bytes(std::span(low)));
       const std::vector<std::int32_t> ids{0, 0}, places{first_place, first_place + 7}, row_begin{0, 1, 2}, past = places;
       const auto placed = row.entry->place(*context, {ids, places, row_begin, {}, past});
       std::int32_t step = 0;  // each call moves on by one place
       for (const std::int32_t top_k : {0, 1, 40, 100000})
         for (const double top_p : {1.0, 0.0, 0.4, 0.95}) {
           const Sampling how{.temperature = 0.8, .seed = 11, .top_k = top_k, .top_p = top_p};
-          for (int again = 0; again < 2; ++again) {
-            ASSERT_TRUE(placed->feed_back({DType::f32, memory.data(), sequences, n, stride}, how));
+          for (const bool is_low : {false, true}) {
+            const std::vector<float>& logits = is_low ? low : high;
+            ASSERT_TRUE(placed->feed_back({DType::f32, memory.data() + (is_low ? bytes : 0), sequences, n, stride}, how));
             ++step;
             std::vector<std::int32_t> wanted;
             for (std::int64_t s = 0; s < sequences; ++s)

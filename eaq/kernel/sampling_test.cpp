@@ -79,6 +79,12 @@ TEST(ChooseToken, DrawsFromTheNucleus) {
   EXPECT_EQ(drawn(logits, {.temperature = 2, .top_p = 0.69}).size(), 3u);
 }
 
+// What has the probability to the last bit is enough.
+TEST(ChooseToken, KeepsNoMoreThanTheNucleus) {
+  EXPECT_EQ(drawn({1, 1, 1, 1}, {.temperature = 1, .top_p = 0.5}).size(), 2u);
+  EXPECT_EQ(drawn({1, 1, 1, 1}, {.temperature = 1, .top_p = 0.51}).size(), 3u);
+}
+
 // Of the k likeliest, as if there were no others.
 TEST(ChooseToken, TakesTheNucleusOfTheKLikeliest) {
   const auto logits = logits_of({0.05, 0.5, 0.3, 0.15});
