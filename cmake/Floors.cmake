@@ -130,7 +130,7 @@ function(eaq_add_tests)
         add_test(NAME Level.${level}.${folder} COMMAND ${folder}_test --gtest_brief=1 "--gtest_filter=-Cuda.*" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
         set_tests_properties(
           Level.${level}.${folder}
-          PROPERTIES ENVIRONMENT "EAQ_CPU_ISA=${level};CUDA_VISIBLE_DEVICES=-1" SKIP_REGULAR_EXPRESSION "this processor .* goes up to" TIMEOUT 600
+          PROPERTIES ENVIRONMENT "EAQ_CPU_ISA=${level};CUDA_VISIBLE_DEVICES=-1;EAQ_REQUIRE_GPU=0" SKIP_REGULAR_EXPRESSION "this processor .* goes up to" TIMEOUT 600
                      LABELS ${folder})
       endif()
     endforeach()

@@ -261,7 +261,7 @@ def arguments(words=None):
     parser.add_argument("--compile-mode", default=COMPILE_MODE, choices=["default", "reduce-overhead", COMPILE_MODE], help="of torch.compile; the CUDA graph round it is ours (default: %(default)s)")
     parser.add_argument("--blocks", type=int, default=2, help="0: answers, and one visit each (default: 2)")
     parser.add_argument("--min-seconds", type=float, default=3.0, help="of a peer's visit (default: 3)")
-    parser.add_argument("--warm-seconds", type=float, default=1.5, help="of warm passes before it, everybody's: a card that rested draws more for a second than its cap allows, and is faster (default: 1.5)")
+    parser.add_argument("--warm-seconds", type=float, default=1.5, help="of warm passes before it, eaq's too in protocol original: a card that rested draws more for a second than its cap allows, and is faster (default: 1.5)")
     parser.add_argument("--screen", type=float, default=1.3, help="peers this many times slower than the fastest in one short visit are not visited again; 0: all are (default: 1.3)")
     parser.add_argument("--minutes", type=float, help="start no row that would not be done by then")
     parser.add_argument("--sst2-batch", type=int, default=SST2_BATCH, help="sentences in a batch of sst2-dev (default: 218)")

@@ -140,7 +140,7 @@ class Works(unittest.TestCase):
 
 def eaq(name="distilbert-b32-s128", **arguments):
     one = object.__new__(EaqOnGpu)
-    defaults = {"eaq_protocol": "blocks", "eaq_options": [], "uuid": None, "warm_seconds": 0.5}
+    defaults = {"eaq_protocol": "blocks", "eaq_options": [], "uuid": None, "warm_seconds": 0.7}
     one.work, one.format, one.device, one.args = work_named(name), "fp16", "cuda", SimpleNamespace(**{**defaults, **arguments})
     one.program, one.model, one.seconds, one.iterations, one.mJ, one.why_no_mJ = "eaq", "m", 1.5, None, None, None
     return one
@@ -167,7 +167,7 @@ class EaqReader(unittest.TestCase):
     def test_protocol_original_reads_the_counter(self):
         one = eaq(eaq_protocol="original", eaq_options=["--seed", "3"])
         one.iterations = 900
-        self.assertIn("--protocol original --method counter --trials 2 --iterations 900 --warmup 300 --limit 32 --seed 3 --json", self.words(one))
+        self.assertIn("--protocol original --method counter --trials 2 --iterations 900 --warmup 420 --limit 32 --seed 3 --json", self.words(one))
 
     def test_options_given_for_it_replace_its_own(self):
         self.assertIn("--phase forward --min-seconds 1.5 --limit 32 --blocks 5 --warmup 50 --json", self.words(eaq(eaq_options=["--blocks", "5", "--warmup", "50"])))

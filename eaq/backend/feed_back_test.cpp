@@ -27,7 +27,7 @@ TEST(FeedBack, ChoosesWhatTheProcessorChooses) {
     if (row.entry == nullptr || !row.entry->unavailable_reason().empty() || !row.entry->feeds_back()) continue;
     any = true;
     const auto context = row.entry->make_context({});
-    for (const std::int64_t n : {1, 37, 5000, 50257}) {
+    for (const std::int64_t n : {1, 37, 5000, 70001}) {  // of up to 16 index bits, and of 17: another pass
       const std::int64_t stride = n + 3;
       // The same rows high up and far below: what is kept from one step must not count in the next.
       std::vector<float> high, low;

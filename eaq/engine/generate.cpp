@@ -50,13 +50,13 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
   result.prefill = clock.now() - start;
 
   // Neither the likeliest token nor a random one means anything where the logits are no numbers.
+  const auto fail = [&](const std::string& what, std::int64_t position) {
+    throw Error(ErrorKind::input, what + " at position " + std::to_string(position) +
+                                      ": the weights hold NaN or Inf (`eaq inspect` tells), or values overflow in this format");
+  };
   const auto check_finite = [&](std::int64_t position) {
     const std::int64_t bad = summarise_row(logits.data(), static_cast<std::int64_t>(logits.size())).non_finite;
-    if (bad == 0) return;
-    throw Error(ErrorKind::input, std::to_string(bad) + " of the " + std::to_string(logits.size()) + " logits at position " +
-                                      std::to_string(position) +
-                                      " are not finite: the weights hold NaN or Inf (`eaq inspect` tells), or values overflow "
-                                      "in this format");
+    if (bad > 0) fail(std::to_string(bad) + " logits are not finite", position);
   };
   const Seconds decode_start = clock.now();
   // Whether to go on after this token, the i-th.
@@ -81,7 +81,14 @@ Generated generate(const std::shared_ptr<const PackedModel>& packed, std::span<c
     PreparedBatch prepared = session.prepare(batch.view());
     for (int i = 1; goes_on; ++i) {
       session.submit(prepared);
-      goes_on = take(i, session.fed_back(prepared).front());
+      std::int32_t id = 0;
+      try {
+        id = session.fed_back(prepared).front();
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::input) throw;
+        fail(error.what(), length + i - 1);
+      }
+      goes_on = take(i, id);
     }
   } else {
     for (int i = 0; i < options.max_new_tokens && take(i, chosen(i)); ++i) {

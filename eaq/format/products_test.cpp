@@ -1,17 +1,12 @@
 // The contract of every format's products, over the whole registry: what a product gives is what its plain definition
 // (round_weight, round_input, sums in double) gives, within what f32 sums and the result's storage may lose.
 #include <gtest/gtest.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 
 #include "eaq/format/testing.h"
-
-extern char** environ;
 
 namespace eaq {
 namespace {
@@ -242,24 +237,6 @@ TEST_P(Products, HoldTheWeightOnce) {
   // Panels of up to 64 outputs, k up to a multiple of 64, and 8 bytes per output for steps.
   const double per_element = static_cast<double>(format().stored_bytes(n, k)) / static_cast<double>(n * k);
   EXPECT_LE(static_cast<double>(make(c.linear())->bytes()), per_element * 1024 * 960 + 8 * 1024);
-}
-
-// The level is read once per process: each lower one gets a process of its own.
-TEST(ProductsAtEveryLevel, OfThisMachine) {
-  if (std::getenv("EAQ_CPU_ISA") != nullptr) GTEST_SKIP() << "already at a level of its own";
-  for (int level = 0; level < static_cast<int>(cpu_isa()); ++level) {
-    const std::string isa = "EAQ_CPU_ISA=" + std::string(name_of(static_cast<Isa>(level)));
-    std::string program = "/proc/self/exe", filter = "--gtest_filter=*Products.*:*Products/*", brief = "--gtest_brief=1";
-    std::array<char*, 4> arguments{program.data(), filter.data(), brief.data(), nullptr};
-    std::vector<char*> environment{const_cast<char*>(isa.c_str())};
-    for (char** e = environ; *e != nullptr; ++e) environment.push_back(*e);
-    environment.push_back(nullptr);
-    pid_t child = 0;
-    ASSERT_EQ(posix_spawn(&child, program.c_str(), nullptr, nullptr, arguments.data(), environment.data()), 0);
-    int status = -1;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << isa << ": status " << status;
-  }
 }
 
 }  // namespace

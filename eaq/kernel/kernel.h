@@ -225,7 +225,8 @@ struct Sampling {
 
   bool leaves_out() const { return temperature > 0 && (top_k > 0 || top_p < 1); }  ///< tokens, of a draw
 };
-/// The token that a row of `n` finite logits gives for a place of a sequence: the same on every device, and for the same seed.
+/// The token that a row of `n` finite logits gives for a place of a sequence: of the same logits the same on every device, but
+/// for the last bit of a logarithm or exponential. `n` is at most 2^19 where tokens are left out.
 std::int32_t choose_token(const float* logits, std::int64_t n, const Sampling&, std::int64_t sequence, std::int64_t position);
 
 /// Largest |x| among finite elements, and how many are not finite.

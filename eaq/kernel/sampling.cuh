@@ -36,9 +36,9 @@ EAQ_EVERYWHERE inline float drawn_score(float logit, double temperature, std::ui
   return static_cast<float>(logit / temperature - std::log(-std::log(u)));
 }
 
-/// A token's place among `n`, from the likeliest down: no two are alike, as of equal logits the lower index is the likelier. Of
-/// place_bits(n) bits. (NaN lies at one end or the other; rows that have one are refused.)
-EAQ_EVERYWHERE inline std::uint64_t place_of(std::uint32_t logit_bits, std::int64_t token, std::int64_t n, int index_bits) {
+/// Orders `n` tokens, larger is likelier: no two ranks are alike, as of equal logits the lower index is the likelier. Of 32 +
+/// index_bits(n) bits. (NaN lies at one end or the other; rows that have one are refused.)
+EAQ_EVERYWHERE inline std::uint64_t rank_of(std::uint32_t logit_bits, std::int64_t token, std::int64_t n, int index_bits) {
   if (logit_bits == 0x80000000u) logit_bits = 0;  // -0 is 0
   const std::uint32_t ordered = (logit_bits >> 31) != 0 ? ~logit_bits : logit_bits | 0x80000000u;
   return static_cast<std::uint64_t>(ordered) << index_bits | static_cast<std::uint64_t>(n - 1 - token);

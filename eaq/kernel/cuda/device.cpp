@@ -71,7 +71,7 @@ cudaError_t allow_shared_memory(const void* kernel, std::size_t bytes) {
   static std::map<std::pair<int, const void*>, std::size_t> allowed;  // card, kernel
   if (bytes <= without_asking) return cudaSuccess;
   int card = 0;
-  if (const cudaError_t code = cudaGetDevice(&card); code != cudaSuccess) return code;
+  check(cudaGetDevice(&card), "cudaGetDevice: asking for the current card");
   const std::lock_guard lock(mutex);
   std::size_t& most = allowed[{card, kernel}];
   if (bytes <= most) return cudaSuccess;

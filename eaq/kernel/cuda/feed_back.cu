@@ -33,25 +33,19 @@ __global__ void __launch_bounds__(threads_that_judge)
   Largest largest;
   int bad = 0;
   for (int c = static_cast<int>(blockIdx.x * threads_that_judge + threadIdx.x); c < cols; c += blocks * threads_that_judge) {
-    if (sampling::place_of(__float_as_uint(row[c]), c, cols, bits) >= lowest)
+    if (sampling::rank_of(__float_as_uint(row[c]), c, cols, bits) >= lowest)
       largest.take(draws ? sampling::drawn_score(row[c], how.temperature, key, c) : row[c], c);
     bad += isfinite(row[c]) ? 0 : 1;
   }
   largest = largest_of_block(largest);
   bad = static_cast<int>(sum_over_block(bad));
-  // The last block to arrive has what all the others found before it.
   volatile Parts& all = parts[sequence];
-  __shared__ bool last;
   if (threadIdx.x == 0) {
     all.values[blockIdx.x] = largest.value;
     all.indices[blockIdx.x] = largest.index;
     all.non_finite[blockIdx.x] = bad;
-    __threadfence();
-    last = atomicAdd(&parts[sequence].arrived, 1u) + 1 == blocks;
-    __threadfence();
   }
-  __syncthreads();
-  if (!last) return;
+  if (!is_last_of_row(&parts[sequence].arrived)) return;
   largest = {}, bad = 0;
   if (const auto b = static_cast<int>(threadIdx.x); b < blocks) {
     largest.take(all.values[b], all.indices[b]);
@@ -60,7 +54,6 @@ __global__ void __launch_bounds__(threads_that_judge)
   largest = largest_of_block(largest);
   bad = static_cast<int>(sum_over_block(bad));
   if (threadIdx.x != 0) return;
-  all.arrived = 0;
   ids[sequence] = largest.index < cols ? largest.index : 0;
   at[sequence] += 1;
   past[sequence] += 1;

@@ -169,7 +169,8 @@ void judging(benchmark::State& state) {
 }
 
 void feeding_back(benchmark::State& state) {
-  const Matrix logits = rows(DType::f32, 1, 50257), numbers_of = rows(DType::f32, 4, 64), parts = rows(DType::f32, 1, 1024);
+  const Matrix logits = rows(DType::f32, 1, 50257), numbers_of = rows(DType::f32, 4, 64),
+               parts = rows(DType::f32, 1, static_cast<std::int64_t>(feed_back_bytes(1) / sizeof(float)));
   const auto at = [&](int row) { return reinterpret_cast<std::int32_t*>(numbers_of.row(row)); };
   run(state, 0, bytes_of(logits), [&] { feed_back(context(), logits, {}, at(0), at(1), at(2), at(3), parts.data); });
 }

@@ -1,4 +1,4 @@
-// Reductions over a block that looks at logits.
+// Reductions over a block that looks at logits, and over the blocks of a row.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,21 @@ __device__ inline Largest largest_of_block(Largest mine) {
   Largest all;
   for (int warp = 0; warp < threads_that_judge / 32; ++warp) all.take(values[warp], indices[warp]);
   return all;
+}
+
+/// By all threads, with what they found written to memory: true in the last of a row's blocks (along x) to come here, which sees
+/// what all others wrote. `arrived` is zero before and after.
+__device__ inline bool is_last_of_row(unsigned* arrived) {
+  __shared__ bool last;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();  // of what the whole block wrote before the barrier
+    last = atomicAdd(arrived, 1u) + 1 == gridDim.x;
+    if (last) *arrived = 0;
+    __threadfence();
+  }
+  __syncthreads();
+  return last;
 }
 
 }  // namespace eaq::kernel_cuda

@@ -1,6 +1,6 @@
-// Which tokens a draw leaves out: of each row of logits the lowest place that may still be drawn (sampling::place_of).
+// Which tokens a draw leaves out: of each row of logits the lowest rank that may still be drawn (sampling::rank_of).
 //
-// That place is found digit by digit from the top: a pass sums, of all tokens that have the digits found so far, how many have
+// It is found digit by digit from the top: a pass sums, of all tokens that have the digits found so far, how many have
 // each next digit, or what they weigh; the last block to end looks at which digit the sum from the top reaches what is wanted.
 // Whole numbers, so that no order of blocks makes a difference.
 #include <cuda_runtime.h>
@@ -19,7 +19,7 @@ constexpr int threads = threads_that_judge, own_tokens = 2;
 constexpr int digit_bits = LeftOut::digit_bits, digits = 1 << digit_bits;
 // A block's sums are in two halves, as only 32 bits can be added to in shared memory at once: 512 halves of a weight fit.
 constexpr int half_bits = 22;
-static_assert(threads * own_tokens <= 1 << (32 - half_bits) && sampling::weight_bits <= 2 * half_bits);
+static_assert(threads * own_tokens < 1 << (32 - half_bits) && sampling::weight_bits <= 2 * half_bits);
 constexpr std::size_t halves_bytes = 2 * digits * sizeof(unsigned);
 
 struct Pass {
@@ -30,20 +30,6 @@ struct Pass {
 // What tokens that are in count for: one each, or their weight.
 enum class Sum { tokens, weights };
 
-// The last block to come has what all the others left before it.
-__device__ bool is_last_to_arrive(unsigned* arrived) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    last = atomicAdd(arrived, 1u) + 1 == gridDim.x;
-    if (last) *arrived = 0;
-    __threadfence();
-  }
-  __syncthreads();
-  return last;
-}
-
 // The thread's tokens of the block's row.
 template <class Function>
 __device__ void for_own_tokens(int cols, const Rows& logits, Function function) {
@@ -52,7 +38,7 @@ __device__ void for_own_tokens(int cols, const Rows& logits, Function function) 
     if (const int c = static_cast<int>((blockIdx.x * own_tokens + i) * threads + threadIdx.x); c < cols) function(row[c], c);
 }
 
-__device__ unsigned ordered(float x) { return static_cast<unsigned>(sampling::place_of(__float_as_uint(x), 0, 1, 0)); }
+__device__ unsigned ordered(float x) { return static_cast<unsigned>(sampling::rank_of(__float_as_uint(x), 0, 1, 0)); }
 __device__ float of_ordered(unsigned x) { return __uint_as_float((x >> 31) != 0 ? x & 0x7fffffffu : ~x); }
 
 __global__ void __launch_bounds__(threads) largest_kernel(int cols, Rows logits, LeftOut* rows) {
@@ -76,10 +62,10 @@ __global__ void __launch_bounds__(threads) narrow_kernel(int cols, Rows logits, 
   const std::uint64_t lowest = What == Sum::weights && how.top_k > 0 ? found.lowest : 0, known = found.known;
   const float largest = What == Sum::weights ? of_ordered(found.largest) : 0;
   for_own_tokens(cols, logits, [&](float logit, int c) {
-    const std::uint64_t place = sampling::place_of(__float_as_uint(logit), c, cols, pass.index_bits);
-    if (place < lowest || (!pass.first && (place ^ known) >> (pass.shift + digit_bits) != 0)) return;
+    const std::uint64_t rank = sampling::rank_of(__float_as_uint(logit), c, cols, pass.index_bits);
+    if (rank < lowest || (!pass.first && (rank ^ known) >> (pass.shift + digit_bits) != 0)) return;
     const std::uint64_t counts = What == Sum::tokens ? 1 : sampling::weight_of(logit, largest, how.temperature);
-    const auto digit = static_cast<unsigned>(place >> pass.shift) & (digits - 1);
+    const auto digit = static_cast<unsigned>(rank >> pass.shift) & (digits - 1);
     if (const auto part = static_cast<unsigned>(counts) & ((1u << half_bits) - 1); part != 0) atomicAdd(&low[digit], part);
     if (const auto part = static_cast<unsigned>(counts >> half_bits); part != 0) atomicAdd(&high[digit], part);
   });
@@ -88,7 +74,7 @@ __global__ void __launch_bounds__(threads) narrow_kernel(int cols, Rows logits, 
     const unsigned long long sum = (static_cast<unsigned long long>(high[d]) << half_bits) + low[d];
     if (sum != 0) atomicAdd(&found.sums[d], sum);
   }
-  if (!is_last_to_arrive(&found.arrived)) return;
+  if (!is_last_of_row(&found.arrived)) return;
 
   // Each thread has some digits, from the top down; what is above them all is summed over threads.
   constexpr int own = digits / threads;

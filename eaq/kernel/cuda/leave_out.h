@@ -11,10 +11,10 @@ namespace eaq::kernel_cuda {
 struct LeftOut {
   static constexpr int digit_bits = 12;
 
-  std::uint64_t lowest;  ///< the place of the last token that may be drawn
+  std::uint64_t lowest;  ///< the rank of the last token that may be drawn
   std::uint64_t known;   ///< its digits so far
   std::uint64_t left;    ///< what is wanted, less what the digits above these have
-  unsigned largest;      ///< logit, as places have it
+  unsigned largest;      ///< logit, as ranks have it
   unsigned arrived;      ///< blocks
   unsigned long long sums[1 << digit_bits];
 };
