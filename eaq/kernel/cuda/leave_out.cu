@@ -59,11 +59,13 @@ __global__ void __launch_bounds__(threads) narrow_kernel(int cols, Rows logits, 
   wait_for_earlier_kernel();
   let_next_kernel_start();
   LeftOut& found = rows[blockIdx.y];
-  const std::uint64_t lowest = What == Sum::weights && how.top_k > 0 ? found.lowest : 0, known = found.known;
+  const std::uint64_t known = found.known, lowest = how.top_k > 0 ? found.lowest : 0;  // of the k likeliest, for their weights
   const float largest = What == Sum::weights ? of_ordered(found.largest) : 0;
   for_own_tokens(cols, logits, [&](float logit, int c) {
     const std::uint64_t rank = sampling::rank_of(__float_as_uint(logit), c, cols, pass.index_bits);
-    if (rank < lowest || (!pass.first && (rank ^ known) >> (pass.shift + digit_bits) != 0)) return;
+    if constexpr (What == Sum::weights)
+      if (rank < lowest) return;
+    if (!pass.first && (rank ^ known) >> (pass.shift + digit_bits) != 0) return;
     const std::uint64_t counts = What == Sum::tokens ? 1 : sampling::weight_of(logit, largest, how.temperature);
     const auto digit = static_cast<unsigned>(rank >> pass.shift) & (digits - 1);
     if (const auto part = static_cast<unsigned>(counts) & ((1u << half_bits) - 1); part != 0) atomicAdd(&low[digit], part);
