@@ -224,27 +224,44 @@ TEST(Program, WhatRandomWeightsCannotDoIsBadInput) {
   expect_error(run("study synthetic:distilbert --unpadded"), 2, "--unpadded");
 }
 
-TEST(Generate, LogitsThatAreNoNumbersAreAnErrorWithTheirPosition) {
+// A copy of tiny-gpt2, ./broken-gpt2, with a NaN in the first element of a row of a tensor.
+void break_gpt2(const std::string& tensor, std::int64_t row) {
   const auto broken = program::folder() / "broken-gpt2";
   std::filesystem::remove_all(broken);
   std::filesystem::copy(EAQ_SOURCE_DIR "/models/tiny-gpt2", broken, std::filesystem::copy_options::recursive);
   const auto file = broken / "model.safetensors";
+  std::string bytes = read_text(file);
   std::size_t begin = 0;
   {
     const auto checkpoint = open_checkpoint(broken);
-    const std::string name = checkpoint->contains("transformer.ln_f.weight") ? "transformer.ln_f.weight" : "ln_f.weight";
-    const TensorView view = checkpoint->tensor(name);
-    const std::string whole = read_text(file);
+    const std::string prefixed = "transformer." + tensor;
+    const TensorView view = checkpoint->tensor(checkpoint->contains(prefixed) ? prefixed : tensor);
     const std::string values(reinterpret_cast<const char*>(view.bytes().data()), view.bytes().size());
-    begin = whole.find(values);
+    begin = bytes.find(values);
     ASSERT_NE(begin, std::string::npos);
+    begin += static_cast<std::size_t>(row) * values.size() / static_cast<std::size_t>(view.shape.front());
   }
-  std::string bytes = read_text(file);
   bytes[begin] = bytes[begin + 1] = bytes[begin + 2] = bytes[begin + 3] = '\xff';  // NaN in f32, bf16 and f16
   std::filesystem::permissions(file, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
   write_text(file, bytes);
-  expect_error(run("generate ./broken-gpt2 'The history of' --max-new-tokens 4"), 3, "at position ");
+}
+
+TEST(Generate, LogitsThatAreNoNumbersAreAnErrorWithTheirPosition) {
+  break_gpt2("ln_f.weight", 0);
+  expect_error(run("generate ./broken-gpt2 'The history of' --max-new-tokens 4"), 3, "logits are not finite at position ");
   EXPECT_NE(run("inspect ./broken-gpt2").out.find("Every tensor"), std::string::npos);
+}
+
+// Where a device chooses tokens by itself, too.
+TEST(Generate, ATokenThatIsChosenOnTheDeviceNamesItsPosition) {
+  break_gpt2("wpe.weight", 12);
+  for (const std::string device : {"cpu", "cuda"}) {
+    const Backend* backend = find_entry(backends(), device);
+    if (backend == nullptr || !backend->unavailable_reason().empty()) continue;
+    const Outcome outcome = run("generate ./broken-gpt2 'The history of' --max-new-tokens 20 --ignore-end --device " + device);
+    EXPECT_EQ(outcome.code, 3) << device;
+    EXPECT_NE(outcome.err.find("logits are not finite at position 12: the weights hold NaN"), std::string::npos) << outcome.err;
+  }
 }
 
 TEST(Doctor, ChecksProcessorDevicesAndEveryMeter) {
